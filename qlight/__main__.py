@@ -1,0 +1,130 @@
+"""``python -m qlight <verb>``: help and error messages; the verbs themselves are in ``qlight.cli``, imported only when one runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from qlight import __version__
+from qlight.errors import InputError, nearest
+
+VERBS = {
+    "fit": "train a network",
+    "validate": "loss and accuracy on the validation split",
+    "test": "loss and accuracy on the test split",
+    "predict": "write logits and predicted classes of the test split",
+    "attack": "craft adversarial examples and report adversarial accuracy and distortion",
+    "quickstart": "train a float and a binary network on embedded data, attack both (a few minutes on a CPU)",
+}
+
+HELP = f"""usage: python -m qlight VERB [options]
+
+qlight {__version__}: train low-bit-width neural networks, attack them, put them on an FPGA.
+
+verbs:
+{chr(10).join(f"  {verb:<11} {text}" for verb, text in VERBS.items())}
+
+options:
+  -h, --help  this text; after a verb: what the verb takes
+  --version   print the version
+
+example:
+  python -m qlight fit --config configs/model/w1a1.yaml --data SyntheticDigits --model.width 0.125 --trainer.max_epochs 3
+  python -m qlight attack --config configs/attack/fgsm_bim.yaml --data SyntheticDigits --ckpt_path runs/fit/version_0/checkpoints/last.ckpt
+"""
+
+_COMMON = """
+common options:
+  --config FILE                YAML with any of the options below; give it several times to compose files (later ones win)
+  --data NAME                  SyntheticDigits, CIFAR10, SVHN, Arrays; or class_path of any LightningDataModule
+  --data.batch_size N          global batch size; also --data.limit N (test images), --data.path FILE (Arrays), --data.root DIR
+  --model.network NAME         cifar10 or svhn; --model.width 0.125 to 1
+  --model.weight_bit_width N   1 to 8 or 32; --model.activation_bit_width N likewise
+  --trainer.OPTION VALUE       any option of lightning's Trainer: max_epochs, accelerator, devices, strategy, precision, ...
+  --seed_everything N          seed of weights, data order and augmentation (default 0)
+  --print_config               print the resulting configuration and stop
+  --help-all                   every option of the verb with its default
+"""
+
+VERB_HELP = {
+    "fit": "  --ckpt_path FILE             resume this run\n  --model.learning_rate X      Adam's step size; --model.decay_rate, --model.decay_epochs: the staircase",
+    "validate": "  --ckpt_path FILE             the checkpoint; it also says which network it holds",
+    "test": "  --ckpt_path FILE             the checkpoint; it also says which network it holds",
+    "predict": "  --ckpt_path FILE             the checkpoint; it also says which network it holds\n  --out DIR                    where predictions.npz goes (default: the run's folder)",
+    "attack": "  --ckpt_path FILE             the checkpoint; it also says which network it holds\n"
+    "  --attacks SUITE              names (FGSM,BIM), a YAML file, or {label: {class_path: ..., init_args: ...}}\n"
+    "  --out DIR                    where results.csv, results.json and examples.png go (default: the run's folder)\n"
+    "  --examples N                 images in examples.png (default 8)",
+}
+
+QUICKSTART_HELP = """usage: python -m qlight quickstart [--out DIR]
+
+Train a float and a w1a1 network at reduced width on SyntheticDigits, attack both with FGSM and BIM,
+print one table and write results.csv, results.json and a picture of clean and adversarial images.
+
+options:
+  --out DIR   where everything goes (default: runs/quickstart)
+"""
+
+
+def verb_help(verb: str) -> str:
+    """The short help of a verb: what it does and its main options."""
+    if verb == "quickstart":
+        return QUICKSTART_HELP
+    return f"usage: python -m qlight {verb} [options]\n\n{VERBS[verb].capitalize()}.\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
+
+
+def _fail(message: str, verb: str = "") -> int:
+    print(f"qlight{' ' + verb if verb else ''}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: what follows ``python -m qlight``; None takes it from ``sys.argv``.
+
+    Returns:
+        The exit status: 0, or 2 after one line on stderr that says what was wrong with the input.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    verb = given[0]
+    if verb == "--version":
+        print(f"qlight {__version__}")
+        return 0
+    if verb not in VERBS:
+        close = nearest(verb, VERBS)
+        return _fail(
+            f"Expected a verb ({', '.join(VERBS)}), but got {verb!r}; " + (f"did you mean {close}?" if close else "see --help.")
+        )
+    if "-h" in given or "--help" in given:
+        print(verb_help(verb))
+        return 0
+    try:
+        if verb == "quickstart":
+            from qlight.quickstart import main as quickstart
+
+            quickstart(given[1:])
+        else:
+            from qlight.cli import run
+
+            run(given)
+    except InputError as error:
+        return _fail(str(error), verb)
+    except KeyboardInterrupt:
+        print(f"\nqlight {verb}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

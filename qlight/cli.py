@@ -1,0 +1,182 @@
+"""The verbs of ``python -m qlight`` through LightningCLI: fit, validate, test, predict, attack."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning as L
+from jsonargparse.typing import register_type
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+import qlight.data  # noqa: F401 - registers the data modules' short names
+from qlight.attacks import AttackSuite
+from qlight.errors import InputError
+from qlight.evaluation.predictions import save_predictions
+from qlight.evaluation.verb import run_attacks
+from qlight.models import Classifier
+from qlight.models.checkpoint import check_same_network, load_weights
+from qlight.evaluation.checkpoint import read_checkpoint
+
+ROOT = "runs"
+
+# With images in memory a loader without workers is the quick one; Lightning's advice to add workers is wrong here.
+_NOISE = (".*does not have many workers.*", ".*args parameter is intended to run from within Python.*", ".*log_every_n_steps.*")
+
+register_type(AttackSuite, serializer=lambda suite: suite.to_value(), deserializer=AttackSuite.from_value)
+
+
+class Trainer(L.Trainer):
+    """Lightning's Trainer with the verb ``attack``; ``predict`` also writes a file."""
+
+    def predict(  # type: ignore[override]
+        self, model: Any = None, dataloaders: Any = None, datamodule: Any = None, ckpt_path: str | None = None, out: str | None = None
+    ) -> Any:
+        """Write logits and predicted classes of the test split.
+
+        Args:
+            ckpt_path: the checkpoint to predict with.
+            out: folder of predictions.npz; null is the run's folder.
+        """
+        batches = super().predict(model, dataloaders, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        save_predictions(self, batches or [], Path(out or self.log_dir or ROOT))
+        return batches
+
+    def attack(
+        self,
+        model: Classifier,
+        datamodule: L.LightningDataModule | None = None,
+        attacks: AttackSuite | None = None,
+        ckpt_path: str | None = None,
+        out: str | None = None,
+        examples: int = 8,
+        seed: int = 0,
+    ) -> Any:
+        """Craft adversarial examples from the test split; report adversarial accuracy and distortion.
+
+        Args:
+            attacks: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args (without the model).
+            ckpt_path: the checkpoint of the network to attack.
+            out: folder of results.csv, results.json and examples.png; null is the run's folder.
+            examples: how many images examples.png shows; 0 writes none.
+            seed: of the attacks' random numbers.
+        """
+        if attacks is None:
+            raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
+        if ckpt_path is None:
+            raise InputError("Expected `--ckpt_path` to be the checkpoint to attack, but got none; `fit` writes one.")
+        load_weights(model, Path(ckpt_path))
+        folder = Path(out or self.log_dir or ROOT)
+        return run_attacks(self, model, attacks, datamodule, Path(ckpt_path), folder, examples=examples, seed=seed)
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(_one_sentence(message)) from ex
+
+
+def _one_sentence(message: str) -> str:
+    """What went wrong out of jsonargparse's many lines: our own sentence where it holds one."""
+    flat = " ".join(message.split())
+    own = re.search(r"(Expected `.*)", flat)
+    return own.group(1) if own else flat
+
+
+class CLI(LightningCLI):
+    """LightningCLI with the verb ``attack``, checkpoints read without unpickling code, and one folder a run."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        loaders = {"model", "dataloaders", "datamodule", "weights_only"}
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "validate": loaders | {"verbose"},
+            "test": loaders | {"verbose"},
+            "predict": loaders,
+            "attack": loaders,
+        }
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        parser = super().init_parser(**kwargs)
+        # `--help` is answered before anything heavy is imported (qlight.__main__); this is the long one
+        parser.add_argument("--help-all", action="help", help="Show every option of the verb and exit.")
+        return parser
+
+    def _parse_ckpt_path(self) -> None:
+        path = self._get_before_subcommand("ckpt_path")
+        if path is None or path in ("last", "best"):
+            return
+        hyper_parameters = read_checkpoint(Path(path))["hyper_parameters"]
+        verb = self.config["subcommand"]
+        defaults = self._subcommand_parsers[verb].get_defaults()["model"]
+        check_same_network(Path(path), self.config[verb]["model"].as_dict(), defaults.as_dict(), hyper_parameters)
+        for name, value in hyper_parameters.items():
+            if name in defaults:
+                self.config[verb]["model"][name] = value
+
+    def _get_before_subcommand(self, key: str) -> Any:
+        return self.config[self.config["subcommand"]].get(key)
+
+    def before_instantiate_classes(self) -> None:
+        self.save_config_kwargs["config_filename"] = f"{self.config['subcommand']}.yaml"
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        trainer = self._get(self.config_init, "trainer")
+        root = trainer.get("default_root_dir") or ROOT
+        kwargs.setdefault("default_root_dir", root)
+        if trainer.get("logger") in (None, True):
+            tensorboard = TensorBoardLogger(root, name=self.subcommand, default_hp_metric=False)
+            # the same folder as TensorBoard's; the version itself is never pinned, so that no run writes over another's files
+            kwargs["logger"] = [tensorboard, CSVLogger(root, name=self.subcommand, version=tensorboard.version)]
+        if self.subcommand == "attack":
+            kwargs["inference_mode"] = False  # gradients of the input are needed
+        return super().instantiate_trainer(**kwargs)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        if subcommand in ("fit", "validate", "test"):
+            arguments["weights_only"] = True  # a checkpoint is data: never unpickle code from it
+        return arguments
+
+
+def _callbacks() -> list[L.Callback]:
+    last = ModelCheckpoint(filename="last", enable_version_counter=False)
+    best = ModelCheckpoint(filename="best", monitor="val_acc", mode="max", enable_version_counter=False)
+    return [last, best, LearningRateMonitor(logging_interval="epoch")]
+
+
+def run(args: Sequence[str]) -> CLI:
+    """Run one verb; ``args`` begins with it.
+
+    Raises:
+        InputError: bad input, in one sentence.
+    """
+    arguments = list(args)
+    argv = sys.argv
+    if len(argv) > 1 and argv[1:] != arguments:  # called from Python: LightningCLI compares with sys.argv
+        sys.argv = [argv[0], *arguments]
+    try:
+        with warnings.catch_warnings():
+            for pattern in _NOISE:
+                warnings.filterwarnings("ignore", pattern)
+            return CLI(
+                Classifier,
+                L.LightningDataModule,
+                subclass_mode_data=True,
+                trainer_class=Trainer,
+                trainer_defaults={"callbacks": _callbacks()},
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_class=Parser,
+                args=arguments,
+            )
+    finally:
+        sys.argv = argv

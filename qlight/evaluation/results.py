@@ -1,0 +1,159 @@
+"""Result rows: what was attacked, with what, on which images, and what came out; on screen, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from qlight.attacks.arguments import plain
+from qlight.errors import InputError
+from qlight.evaluation.files import whole_file
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One attack on one network.
+
+    Attributes:
+        label: the network as the paper names it: float, w1a1, w2a32, ...
+        checkpoint: file name of the checkpoint; None where the network was not loaded from one.
+        checkpoint_sha256: its SHA-256, 64 hexadecimal digits.
+        model: class and hyperparameters of the network.
+        data: class and hyperparameters of the data module.
+        images: number of images attacked: the whole test set, or the data module's `limit`.
+        attack: label of the attack.
+        class_path: its class.
+        parameters: every argument with the value used, defaults included.
+        seed: of the evaluation; an attack's random numbers are derived from it, its label and the first index of a batch.
+        clean_accuracy: on the clean images, 0 to 1.
+        adversarial_accuracy: on one adversarial example for each image (the paper's acc, section 4.3), 0 to 1.
+        successes: adversarial examples that are misclassified, whatever the clean prediction was (section 4.3, literally).
+        mean_l2, mean_linf: mean norms of the perturbation over the successes, pixels in [0, 1]; None where there is no success.
+        flipped: images right before the attack and wrong after it.
+        mean_l2_flipped, mean_linf_flipped: the same means over the flipped images alone; None where there is none.
+        seconds: time spent crafting, summed over processes.
+        queries: images forwarded while crafting.
+        gradients: images differentiated while crafting.
+        versions: of qlight, torch and torchattacks.
+    """
+
+    label: str
+    checkpoint: str | None
+    checkpoint_sha256: str | None
+    model: dict[str, Any]
+    data: dict[str, Any]
+    images: int
+    attack: str
+    class_path: str
+    parameters: dict[str, Any]
+    seed: int
+    clean_accuracy: float
+    adversarial_accuracy: float
+    successes: int
+    mean_l2: float | None
+    mean_linf: float | None
+    flipped: int
+    mean_l2_flipped: float | None
+    mean_linf_flipped: float | None
+    seconds: float
+    queries: int
+    gradients: int
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+
+def versions() -> dict[str, str]:
+    """The versions that produced a row."""
+    import torch
+
+    import qlight
+
+    found = {"qlight": getattr(qlight, "__version__", "unknown"), "torch": str(torch.__version__)}
+    try:
+        found["torchattacks"] = metadata.version("torchattacks")
+    except metadata.PackageNotFoundError:
+        found["torchattacks"] = "unknown"
+    return found
+
+
+def save_results(rows: Sequence[ResultRow], folder: str | Path) -> tuple[Path, Path]:
+    """Write `results.csv` and `results.json` into `folder` (made if missing), each whole or not at all.
+
+    JSON is strict (no NaN): a value that is not there is null. In CSV it is an empty cell, and a mapping is JSON text in its cell.
+
+    Returns:
+        the two paths.
+
+    Raises:
+        InputError: no rows, or the folder cannot be written.
+    """
+    if not rows:
+        raise InputError("Expected `rows` to hold at least one result, but got none; evaluate an attack first.")
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"Expected `folder` to be a folder, but {str(folder)!r} is a file; give another path.")
+    records = [plain(asdict(row)) for row in rows]
+    csv_path, json_path = folder / "results.csv", folder / "results.json"
+    with whole_file(json_path) as part:
+        part.write_text(json.dumps(records, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with whole_file(csv_path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [f.name for f in fields(ResultRow)])
+        writer.writeheader()
+        for record in records:
+            writer.writerow({key: json.dumps(value) if isinstance(value, dict) else value for key, value in record.items()})
+    return csv_path, json_path
+
+
+def load_results(path: str | Path) -> list[ResultRow]:
+    """The rows of a `results.json`, or of the folder that holds it.
+
+    Raises:
+        InputError: it is not there, or it is not such a file.
+    """
+    path = Path(path)
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        return [ResultRow(**record) for record in json.loads(path.read_text(encoding="utf-8"))]
+    except OSError as error:
+        raise InputError(f"Expected `path` to be a results.json, but {str(path)!r} cannot be read ({error.strerror}).") from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"Expected `path` to be a results.json, but {str(path)!r} is not one: {error}.") from error
+
+
+def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
+    """Print the paper's columns, acc, l2 and l-infinity, for each network and attack; "-" where there is no value.
+
+    Args:
+        rows: the results.
+        console: a `rich.console.Console`; default: standard output.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Adversarial accuracy and mean distortion of the successful examples (section 4.3)")
+    for heading in ("model", "attack"):
+        table.add_column(heading)
+    for heading in ("images", "clean", "adversarial", "l2", "linf", "successes", "flipped", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.label,
+            row.attack,
+            str(row.images),
+            _figure(row.clean_accuracy),
+            _figure(row.adversarial_accuracy),
+            _figure(row.mean_l2),
+            _figure(row.mean_linf),
+            str(row.successes),
+            str(row.flipped),
+            _figure(row.seconds, 1),
+        )
+    (console or Console()).print(table)
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
