@@ -18,11 +18,12 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 import qlight.data  # noqa: F401 - registers the data modules' short names
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
+from qlight.evaluation.checkpoint import read_checkpoint
+from qlight.evaluation.evaluate import evaluate
 from qlight.evaluation.predictions import save_predictions
-from qlight.evaluation.verb import run_attacks
+from qlight.evaluation.results import print_table, save_results
 from qlight.models import Classifier
 from qlight.models.checkpoint import check_same_network, load_weights
-from qlight.evaluation.checkpoint import read_checkpoint
 
 ROOT = "runs"
 
@@ -71,9 +72,16 @@ class Trainer(L.Trainer):
             raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
         if ckpt_path is None:
             raise InputError("Expected `--ckpt_path` to be the checkpoint to attack, but got none; `fit` writes one.")
-        load_weights(model, Path(ckpt_path))
+        path = Path(ckpt_path)
+        load_weights(model, path, read_checkpoint(path))
         folder = Path(out or self.log_dir or ROOT)
-        return run_attacks(self, model, attacks, datamodule, Path(ckpt_path), folder, examples=examples, seed=seed)
+        picture = folder / "examples.png" if examples else None
+        rows = evaluate(self, model, attacks, datamodule, checkpoint=path, seed=seed, picture=picture, keep=examples)
+        if rows:  # the first process only
+            print_table(rows)
+            save_results(rows, folder)
+            print(f"wrote {folder / 'results.csv'}, results.json" + (" and examples.png" if picture else ""))
+        return rows
 
 
 class Parser(LightningArgumentParser):

@@ -41,7 +41,7 @@ def read_npz(path: Path) -> Source:
     try:
         archive = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"Expected `path` to be an .npz file, but {path} is not one or is truncated ({_line(error)}).") from error
+        raise InputError(f"Expected `path` to be an .npz file, but {path} is not one or is truncated ({first_line(error)}).") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"Expected `path` to be an .npz file with the arrays {', '.join(NAMES)}, but {path} holds a single array.")
     with archive:
@@ -53,7 +53,7 @@ def read_npz(path: Path) -> Source:
             try:
                 arrays[name] = archive[name]
             except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError) as error:
-                raise InputError(f"Expected `{name}` of {path} to be a readable array, but got: {_line(error)}; write the file again.") from error
+                raise InputError(f"Expected `{name}` of {path} to be a readable array, but got: {first_line(error)}; write the file again.") from error
     source = Source(**arrays)
     check_images("x_train", source.x_train, "y_train", source.y_train, path)
     check_images("x_test", source.x_test, "y_test", source.y_test, path)
@@ -83,5 +83,6 @@ def _shape(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape)) or "a single number"
 
 
-def _line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The message of an error on one line, without a full stop; its type where it has none."""
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

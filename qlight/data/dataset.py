@@ -13,26 +13,23 @@ from torch.utils.data import Dataset
 from qlight.data.batch import Batch
 from qlight.data.counter import Stream, random_bits
 
-PADDING = 4
-"""Pixels of zero padding on each side before a random crop of the original size."""
-
-
 class Augmentation(NamedTuple):
-    """Random crop after zero padding, and a horizontal flip where `flip`, keyed by (seed, epoch, index)."""
+    """Random crop after `padding` pixels of zero padding, and a horizontal flip where `flip`, keyed by (seed, epoch, index)."""
 
     seed: int
     flip: bool
+    padding: int = 4
 
     def __call__(self, images: NDArray[np.uint8], epoch: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.uint8]:
         """`images`: N x H x W x C; `epoch`, `index`: N. Returns the same shape."""
         bits = random_bits(self.seed, Stream.AUGMENT, epoch, index)
-        offsets = np.uint64(2 * PADDING + 1)
+        offsets = np.uint64(2 * self.padding + 1)
         # Disjoint parts of the 64 bits; the bias of the remainder is below 1e-8.
         top = ((bits & np.uint64(0x7FFFFFFF)) % offsets).astype(np.intp)
         left = (((bits >> np.uint64(31)) & np.uint64(0x7FFFFFFF)) % offsets).astype(np.intp)
         count, height, width, channels = images.shape
-        padded = np.zeros((count, height + 2 * PADDING, width + 2 * PADDING, channels), dtype=np.uint8)
-        inner = padded[:, PADDING : PADDING + height, PADDING : PADDING + width]
+        padded = np.zeros((count, height + 2 * self.padding, width + 2 * self.padding, channels), dtype=np.uint8)
+        inner = padded[:, self.padding : self.padding + height, self.padding : self.padding + width]
         inner[:] = images
         if self.flip:
             mirrored = (bits >> np.uint64(63)).astype(bool)
@@ -41,7 +38,7 @@ class Augmentation(NamedTuple):
         by_image, by_row, by_pixel, by_byte = padded.strides
         crops = np.lib.stride_tricks.as_strided(
             padded,
-            shape=(count, 2 * PADDING + 1, 2 * PADDING + 1, height, width * channels),
+            shape=(count, 2 * self.padding + 1, 2 * self.padding + 1, height, width * channels),
             strides=(by_image, by_row, by_pixel, by_row, by_byte),
             writeable=False,
         )

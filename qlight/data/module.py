@@ -39,7 +39,8 @@ class ImageDataModule(LightningDataModule):
             of images, or a fraction below 1. The same split for the same `seed`; 0 for none.
         limit: Evaluate on this many test images, chosen by `seed` (a smaller choice is part of a larger one); None for all.
             Training and validation do not change.
-        augment: Random crop after 4 pixels of zero padding and, where `flip`, a random horizontal flip, on training images.
+        augment: Random crop after `crop` pixels of zero padding and, where `flip`, a random horizontal flip, on training images.
+        crop: Pixels by which `augment` may shift images; 0 for no shift.
         flip: Whether `augment` may mirror images.
         seed: Of the split, the subset, the order and the augmentation.
         num_workers: Processes that prepare batches; 0 prepares them in the training process, which is fast enough for these data sets.
@@ -55,6 +56,7 @@ class ImageDataModule(LightningDataModule):
         validation: int | float = 0.1,
         limit: int | None = None,
         augment: bool = False,
+        crop: int = 4,
         flip: bool = False,
         seed: int = 0,
         num_workers: int = 0,
@@ -64,6 +66,7 @@ class ImageDataModule(LightningDataModule):
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
             ("num_workers", num_workers, 0),
+            ("crop", crop, 0),
             ("limit", 1 if limit is None else limit, 1),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -77,6 +80,7 @@ class ImageDataModule(LightningDataModule):
         self.validation = validation
         self.limit = limit
         self.augment = augment
+        self.crop = crop
         self.flip = flip
         self.seed = seed
         self.num_workers = num_workers
@@ -95,7 +99,7 @@ class ImageDataModule(LightningDataModule):
         source = self.load()
         val_index = validation_index(source.y_train, self.validation, self.seed)
         train_index = np.setdiff1d(np.arange(len(source.y_train)), val_index)
-        augmentation = Augmentation(self.seed, self.flip) if self.augment else None
+        augmentation = Augmentation(self.seed, self.flip, self.crop) if self.augment else None
         self._val = ImageDataset(source.x_train, source.y_train, val_index)
         self._test = ImageDataset(source.x_test, source.y_test, limit_index(len(source.y_test), self.limit, self.seed))
         self._train = ImageDataset(source.x_train, source.y_train, train_index, augmentation)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qlight.evaluation.checkpoint import file_sha256, read_checkpoint
     from qlight.evaluation.crafting import craft
-    from qlight.evaluation.evaluate import evaluate
+    from qlight.evaluation.runner import evaluate
     from qlight.evaluation.loop import AttackEvaluation
     from qlight.evaluation.metrics import AdversarialAccuracy, MeanDistortion
     from qlight.evaluation.pictures import save_examples
@@ -23,7 +23,7 @@ _HOME = {
     "MeanDistortion": "metrics",
     "ResultRow": "results",
     "craft": "crafting",
-    "evaluate": "evaluate",
+    "evaluate": "runner",
     "file_sha256": "checkpoint",
     "load_results": "results",
     "print_table": "results",
