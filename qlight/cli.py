@@ -18,17 +18,24 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 import qlight.data  # noqa: F401 - registers the data modules' short names
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
-from qlight.evaluation.checkpoint import read_checkpoint
-from qlight.evaluation.evaluate import evaluate
-from qlight.evaluation.predictions import save_predictions
-from qlight.evaluation.results import print_table, save_results
+from qlight.evaluation import evaluate, print_table, read_checkpoint, save_predictions, save_results
 from qlight.models import Classifier
 from qlight.models.checkpoint import check_same_network, load_weights
 
 ROOT = "runs"
 
 # With images in memory a loader without workers is the quick one; Lightning's advice to add workers is wrong here.
-_NOISE = (".*does not have many workers.*", ".*args parameter is intended to run from within Python.*", ".*log_every_n_steps.*")
+_NOISE = (
+    ".*does not have many workers.*",
+    ".*args parameter is intended to run from within Python.*",
+    ".*log_every_n_steps.*",
+    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",  # Lightning's use of an older jsonargparse interface
+    r"(?s).*was deprecated in v\d.*will be removed in v\d.*",
+    ".*isinstance.treespec, LeafSpec.*",  # Lightning's use of an older torch interface
+    ".*Experiment logs directory .* exists and is not empty.*",  # the CSV log shares TensorBoard's folder
+    ".*dirpath has changed from.*",  # a resumed run has a folder of its own
+    ".*Checkpoint directory .* exists and is not empty.*",
+)
 
 register_type(AttackSuite, serializer=lambda suite: suite.to_value(), deserializer=AttackSuite.from_value)
 
@@ -161,7 +168,7 @@ def _callbacks() -> list[L.Callback]:
     return [last, best, LearningRateMonitor(logging_interval="epoch")]
 
 
-def run(args: Sequence[str]) -> CLI:
+def run(args: Sequence[str], cli: type[CLI] = CLI) -> CLI:
     """Run one verb; ``args`` begins with it.
 
     Raises:
@@ -175,7 +182,7 @@ def run(args: Sequence[str]) -> CLI:
         with warnings.catch_warnings():
             for pattern in _NOISE:
                 warnings.filterwarnings("ignore", pattern)
-            return CLI(
+            return cli(
                 Classifier,
                 L.LightningDataModule,
                 subclass_mode_data=True,

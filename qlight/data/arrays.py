@@ -6,7 +6,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from qlight.data.module import ImageDataModule, Source
 from qlight.errors import InputError
 
 NAMES = Source._fields
+
+#: What zipfile, zlib and NumPy raise on damaged files, on compression they do not know, and on sizes that the damage made up.
+_DAMAGE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError)
 
 
 class Arrays(ImageDataModule):
@@ -38,9 +41,18 @@ def read_npz(path: Path) -> Source:
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file" if path.parent.is_dir() else f"no folder {path.parent}"
         raise InputError(f"Expected `path` to be an .npz file, but {path} is not there ({what}); correct the path.")
+    # Opened here, because np.load leaves the file open where it fails.
+    with path.open("rb") as stream:
+        source = Source(**_read_arrays(stream, path))
+    check_images("x_train", source.x_train, "y_train", source.y_train, path)
+    check_images("x_test", source.x_test, "y_test", source.y_test, path)
+    return source
+
+
+def _read_arrays(stream: BinaryIO, path: Path) -> dict[str, np.ndarray]:
     try:
-        archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        archive = np.load(stream, allow_pickle=False)
+    except _DAMAGE as error:
         raise InputError(f"Expected `path` to be an .npz file, but {path} is not one or is truncated ({first_line(error)}).") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"Expected `path` to be an .npz file with the arrays {', '.join(NAMES)}, but {path} holds a single array.")
@@ -52,12 +64,11 @@ def read_npz(path: Path) -> Source:
         for name in NAMES:
             try:
                 arrays[name] = archive[name]
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, MemoryError) as error:
-                raise InputError(f"Expected `{name}` of {path} to be a readable array, but got: {first_line(error)}; write the file again.") from error
-    source = Source(**arrays)
-    check_images("x_train", source.x_train, "y_train", source.y_train, path)
-    check_images("x_test", source.x_test, "y_test", source.y_test, path)
-    return source
+            except _DAMAGE as error:
+                raise InputError(
+                    f"Expected `{name}` of {path} to be a readable array, but got: {first_line(error)}; write the file again."
+                ) from error
+    return arrays
 
 
 def check_images(x_name: str, images: np.ndarray, y_name: str, labels: np.ndarray, path: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qlight.evaluation.loop import AttackEvaluation
     from qlight.evaluation.metrics import AdversarialAccuracy, MeanDistortion
     from qlight.evaluation.pictures import save_examples
+    from qlight.evaluation.predictions import save_predictions
     from qlight.evaluation.results import ResultRow, load_results, print_table, save_results
 
 _HOME = {
@@ -29,6 +30,7 @@ _HOME = {
     "print_table": "results",
     "read_checkpoint": "checkpoint",
     "save_examples": "pictures",
+    "save_predictions": "predictions",
     "save_results": "results",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "print_table",
     "read_checkpoint",
     "save_examples",
+    "save_predictions",
     "save_results",
 ]
 

@@ -36,11 +36,25 @@ def derived_seed(seed: int, name: str, first_index: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
+def require_gradients(inference_mode: bool) -> None:
+    """Refuse inference mode, which `enable_grad` cannot undo.
+
+    Raises:
+        InputError: it is on.
+    """
+    if inference_mode:
+        raise InputError(
+            "Expected `inference_mode` of the Trainer to be False, but it is True, where no attack can take a gradient; "
+            "make it Trainer(inference_mode=False)."
+        )
+
+
 def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name: str, seed: int) -> tuple[Tensor, Spent]:
     """The adversarial examples of one batch.
 
     Gradients are enabled, the random state of torch, NumPy and Python is seeded inside and untouched outside, and every module's training
-    flag, every parameter's `requires_grad` and `grad` are afterwards what they were (torchattacks calls ``.train()`` on all modules).
+    flag, every parameter's `requires_grad` and `grad` and every buffer are afterwards what they were (torchattacks calls ``.train()`` on all
+    modules).
     The parameters are frozen meanwhile: an attack differentiates with respect to pixels. Nothing is clamped: a wrong result is an error.
 
     Args:
@@ -55,13 +69,10 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
         images of the same shape, device and dtype, detached; what it took.
 
     Raises:
-        InputError: inference mode is on, or the attack returned anything but finite images of this shape in [0, 1].
+        InputError: inference mode is on, or the attack refused its arguments, or returned anything but finite images of this shape in [0, 1].
+            Another error of the attack's passes through with its label as a note.
     """
-    if torch.is_inference_mode_enabled():
-        raise InputError(
-            "Expected `inference_mode` of the Trainer to be False, but it is True, where no attack can take a gradient; "
-            "make it Trainer(inference_mode=False)."
-        )
+    require_gradients(torch.is_inference_mode_enabled())
     device = images.device
     spent = Spent()
     if hasattr(attack, "set_device"):
@@ -69,7 +80,15 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
     with _unchanged(model), _seeded(seed), _counted(model, spent), torch.enable_grad():
         _finish(device)
         start = time.perf_counter()
-        adversarial = attack(images.clone(), labels.clone())  # clones: an attack that works in place must not move the clean images
+        try:
+            adversarial = attack(images.clone(), labels.clone())  # clones: an attack may work in place
+        except (TypeError, ValueError, NotImplementedError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"Expected attack `{name}` to accept these images and its arguments, but it raised {error!r}; check them.") from error
+        except Exception as error:
+            error.add_note(f"This happened in attack `{name}`.")
+            raise
         _finish(device)
         spent.seconds = time.perf_counter() - start
     return _checked(adversarial, images, name), spent
@@ -100,11 +119,20 @@ def _checked(adversarial: Any, images: Tensor, name: str) -> Tensor:
 
 @contextlib.contextmanager
 def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Freeze the parameters; afterwards restore training flags, requires_grad and grad of everything in `model`, whatever happened."""
+    """Freeze the parameters; afterwards restore training flags, requires_grad, grad and buffers of everything in `model`.
+
+    Buffers, because an attack that runs batch norm in training mode moves its running statistics. They are small.
+    """
     training = [(module, module.training) for module in model.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     for parameter, _, _ in parameters:
         parameter.requires_grad_(False)
+        parameter.grad = None  # an attack that calls backward() or zero_grad() must not touch the caller's tensor
     try:
         yield
     finally:
@@ -113,6 +141,9 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
         for parameter, required, grad in parameters:
             parameter.requires_grad_(required)
             parameter.grad = grad
+        with torch.no_grad():
+            for module, name, buffer, content in buffers:
+                module._buffers[name] = buffer.copy_(content)
 
 
 @contextlib.contextmanager

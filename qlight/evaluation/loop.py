@@ -14,8 +14,9 @@ from torch.utils.data import DistributedSampler
 
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
-from qlight.evaluation.crafting import craft, derived_seed
-from qlight.evaluation.metrics import AdversarialAccuracy, Cost, MeanDistortion, fooled, flipped
+from qlight.evaluation.crafting import craft, derived_seed, require_gradients
+from qlight.evaluation.metrics import AdversarialAccuracy, Cost, MeanDistortion, flipped, fooled
+from qlight.evaluation.progress import show
 
 
 @dataclass
@@ -114,8 +115,7 @@ class AttackEvaluation(LightningModule):
 
     def on_test_start(self) -> None:
         """Bind the attacks to the network, where it is now."""
-        if torch.is_inference_mode_enabled():
-            require_gradients(True)
+        require_gradients(torch.is_inference_mode_enabled())
         self._attacks = [spec.build(self.module) for spec in self.suite]
         self._seen = {}
         self.clean.reset()
@@ -130,16 +130,18 @@ class AttackEvaluation(LightningModule):
             return
         predictions = self._predict(images, labels)
         self.clean.update(predictions, labels)
-        running = {"clean_acc": self.clean}
+        running = [f"clean {float(self.clean.correct) / float(self.clean.total):.3f}"]
         kept = self._keep(images, labels, index, predictions)
         for spec, attack, meter in zip(self.suite, self._attacks, self.meters, strict=True):
             assert isinstance(meter, AttackMeter)
+            show(self.trainer, " ".join([*running, spec.name]))
             seed = derived_seed(self.seed, spec.name, int(index[0]))
             adversarial, spent = craft(attack, self.module, images, labels, name=spec.name, seed=seed)
             adversarial_predictions = self._predict(adversarial, labels)
             meter.update(images, adversarial, labels, predictions, adversarial_predictions)
             meter.cost.update(spent.seconds, spent.queries, spent.gradients)
-            running[spec.name] = meter.accuracy
+            # Of this process so far; the synchronized figures come at the end.
+            running.append(f"{spec.name} {float(meter.accuracy.correct) / float(meter.accuracy.total):.3f}")
             if kept and self.examples is not None:
                 for store, new in (
                     (self.examples.adversarial, adversarial),
@@ -147,9 +149,7 @@ class AttackEvaluation(LightningModule):
                 ):
                     new = new[:kept].cpu()
                     store[spec.name] = torch.cat([store[spec.name], new]) if spec.name in store else new
-        # What this process has so far, for the progress bar; the synchronized figures come at the end.
-        so_far = {name: float(metric.correct) / float(metric.total) for name, metric in running.items()}
-        self.log_dict(so_far, prog_bar=True, logger=False, on_step=True, on_epoch=False, batch_size=len(labels))
+        show(self.trainer, " ".join(running))
 
     def on_test_epoch_end(self) -> None:
         """Synchronize the metrics and log the accuracies."""
@@ -250,12 +250,3 @@ def unpack(batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
             "divide pixels by 255 and leave normalization to the network."
         )
     return images, labels.long(), batch[2] if len(batch) > 2 else None
-
-
-def require_gradients(inference_mode: bool) -> None:
-    """Refuse a Trainer whose test loop runs in inference mode, which `enable_grad` cannot undo."""
-    if inference_mode:
-        raise InputError(
-            "Expected `inference_mode` of the Trainer to be False, but it is True, where no attack can take a gradient; "
-            "make it Trainer(inference_mode=False)."
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from qlight.attacks import AttackSuite
 from qlight.attacks.arguments import plain
 from qlight.errors import InputError
 from qlight.evaluation.checkpoint import file_sha256
-from qlight.evaluation.loop import AttackEvaluation, Examples, require_gradients
+from qlight.evaluation.crafting import require_gradients
+from qlight.evaluation.loop import AttackEvaluation, Examples
 from qlight.evaluation.pictures import save_examples
 from qlight.evaluation.results import ResultRow
 
@@ -60,7 +62,10 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         # A spawned process cannot return tensors through the Trainer: it leaves them in a file. Elsewhere the file is not written.
         evaluation.handover = str(Path(folder) / "figures.pt") if spawns(trainer) else None
-        trainer.test(evaluation, dataloaders=dataloaders, datamodule=datamodule, verbose=False)
+        with warnings.catch_warnings():
+            # The images that such a sampler repeats are left out, see AttackEvaluation.
+            warnings.filterwarnings("ignore", message="Using `DistributedSampler` with the dataloaders")
+            trainer.test(evaluation, dataloaders=dataloaders, datamodule=datamodule, verbose=False)
         if evaluation.handover is not None and evaluation.figures is None:
             evaluation.load_handover()
     if not trainer.is_global_zero:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import lightning as L
@@ -75,7 +76,6 @@ class Classifier(L.LightningModule):
         stages = ("train", "val", "test")
         self.accuracy = nn.ModuleDict({f"{stage}_acc": MulticlassAccuracy(CLASSES, average="micro") for stage in stages})
         self.mean_loss = nn.ModuleDict({f"{stage}_loss": MeanMetric() for stage in stages})
-        self.example_input_array = torch.zeros(2, 3, 32, 32)
 
     @property
     def label(self) -> str:
@@ -99,6 +99,12 @@ class Classifier(L.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self._step(batch, "train")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.precision.stochastic or self.precision.gradient_bit_width is not None:
+            # a step's random numbers depend on seed, step and process alone, so that a resumed run draws what an unbroken one does
+            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+            torch.manual_seed(hash((seed, self.trainer.fit_loop.epoch_loop.total_batch_idx, self.trainer.global_rank)) & 0x7FFFFFFF)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self._step(batch, "val")

@@ -60,6 +60,7 @@ class DoReFaWeight(Quantizer):
         return straight_through(2 * unit - 1, value)
 
     def quantize(self, w: Tensor) -> QuantizedTensor:
+        check_floating("w", w)
         w = w.detach()
         n = levels(self.bit_width)
         if self.bit_width == 1:

@@ -1,0 +1,43 @@
+# `make quickstart` and `make test` work on a fresh machine: they make the environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install quickstart test test-fast lint format bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(INSTALLED)  ## make the environment and install qlight into it
+
+quickstart: install  ## train a float and a binary network, attack both, print a table, draw pictures
+	$(BIN)/python -m qlight quickstart
+
+test: install lint  ## lint, types, doctests and all tests, slow ones too
+	$(BIN)/python -m pytest -m 'slow or not slow' --durations=10
+
+test-fast: install  ## doctests and the fast tests
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: install  ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## training speed against PyTorch float and Brevitas
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python benchmarks/training_step.py
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

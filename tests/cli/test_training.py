@@ -1,0 +1,155 @@
+"""Training through the command line: kill and resume, several processes, precision, logs, latent weights."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qlight.__main__ import main
+from tests.conftest import QUIET, TINY
+
+BINARY = ("--model.weight_bit_width", "1", "--model.activation_bit_width", "1")
+
+
+def options(arrays: Path, folder: Path, *more: str) -> list[str]:
+    data = ["--data", "Arrays", "--data.path", str(arrays), "--data.batch_size", "32", "--data.validation", "16", "--data.augment", "true"]
+    return [*data, *TINY, *QUIET, "--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(folder), *more]
+
+
+def weights(folder: Path, version: int = 0) -> dict[str, torch.Tensor]:
+    return torch.load(folder / f"fit/version_{version}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+
+
+def metrics(folder: Path, version: int = 0) -> dict[str, list[float]]:
+    columns: dict[str, list[float]] = {}
+    with (folder / f"fit/version_{version}/metrics.csv").open() as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if value:
+                    columns.setdefault(name, []).append(float(value))
+    return columns
+
+
+def equal(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_fit_writes_checkpoints_configuration_and_logs(arrays: Path, tmp_path: Path) -> None:
+    assert main(["fit", *options(arrays, tmp_path, *BINARY, "--trainer.max_epochs", "3")]) == 0
+    folder = tmp_path / "fit/version_0"
+    assert (folder / "fit.yaml").is_file()
+    assert (folder / "checkpoints/best.ckpt").is_file()
+    assert list(folder.glob("events.out.tfevents.*"))
+    found = metrics(tmp_path)
+    assert len(found["train_loss"]) == len(found["val_acc"]) == 3
+    assert found["train_loss"][-1] < found["train_loss"][0]
+    state = weights(tmp_path)
+    latent = [state[name] for name in state if name.endswith((".conv.weight", ".dense.weight")) and "features.0" not in name]
+    assert len(latent) == 7
+    assert all(weight.abs().max() <= 1 for weight in latent)
+
+
+def test_saved_configuration_repeats_the_run(arrays: Path, tmp_path: Path) -> None:
+    assert main(["fit", *options(arrays, tmp_path, *BINARY, "--trainer.max_epochs", "2")]) == 0
+    assert main(["fit", "--config", str(tmp_path / "fit/version_0/fit.yaml")]) == 0
+    assert equal(weights(tmp_path, 0), weights(tmp_path, 1))
+
+
+@pytest.mark.parametrize("stochastic", ["false", "true"])
+def test_resumed_run_ends_as_an_unbroken_one(arrays: Path, tmp_path: Path, stochastic: str) -> None:
+    common = (*BINARY, "--model.stochastic", stochastic)
+    assert main(["fit", *options(arrays, tmp_path / "whole", *common, "--trainer.max_epochs", "4")]) == 0
+    assert main(["fit", *options(arrays, tmp_path / "part", *common, "--trainer.max_epochs", "2")]) == 0
+    part = tmp_path / "part/fit/version_0/checkpoints/last.ckpt"
+    assert main(["fit", *options(arrays, tmp_path / "rest", *common, "--trainer.max_epochs", "4", "--ckpt_path", str(part))]) == 0
+    assert not equal(weights(tmp_path / "part"), weights(tmp_path / "whole"))
+    assert equal(weights(tmp_path / "rest"), weights(tmp_path / "whole"))
+
+
+def test_staircase(arrays: Path, tmp_path: Path) -> None:
+    stairs = ("--model.learning_rate", "0.004", "--model.decay_rate", "0.5", "--model.decay_epochs", "2", "--trainer.max_epochs", "5")
+    assert main(["fit", *options(arrays, tmp_path, *stairs)]) == 0
+    assert metrics(tmp_path)["lr-Adam"] == pytest.approx([0.004, 0.004, 0.002, 0.002, 0.001])
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_weights(arrays: Path, tmp_path: Path) -> None:
+    """kill -9 in mid-training, then resume from the last checkpoint that is on disk."""
+    epochs = ("--trainer.max_epochs", "12")
+    assert main(["fit", *options(arrays, tmp_path / "whole", *BINARY, *epochs)]) == 0
+    command = [sys.executable, "-m", "qlight", "fit", *options(arrays, tmp_path / "killed", *BINARY, *epochs)]
+    checkpoint = tmp_path / "killed/fit/version_0/checkpoints/last.ckpt"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 240
+        while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert checkpoint.exists()
+    assert torch.load(checkpoint, weights_only=True)["epoch"] < 11, "the run was over before it was killed"
+    assert main(["fit", *options(arrays, tmp_path / "killed", *BINARY, *epochs, "--ckpt_path", str(checkpoint))]) == 0
+    assert equal(weights(tmp_path / "killed", 1), weights(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(arrays: Path, tmp_path: Path, qlight: Any) -> None:
+    """The global batch, its batch-norm statistics and its mean gradient are the same, so loss and accuracy are, but for rounding."""
+    epochs = ("--trainer.max_epochs", "2", "--trainer.precision", "64-true")
+    assert main(["fit", *options(arrays, tmp_path / "one", *epochs)]) == 0
+    two = qlight("fit", *options(arrays, tmp_path / "two", *epochs), "--trainer.strategy", "ddp", "--trainer.devices", "2")
+    assert two.returncode == 0, two.stderr
+    one, both = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    for name in ("train_loss", "val_loss"):
+        assert both[name] == pytest.approx(one[name], rel=1e-6)
+    for name in ("train_acc", "val_acc"):
+        assert both[name] == one[name]
+    ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in ours:
+        torch.testing.assert_close(theirs[name], ours[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_test_and_attack_as_one(arrays: Path, tmp_path: Path, qlight: Any) -> None:
+    assert main(["fit", *options(arrays, tmp_path, *BINARY, "--trainer.max_epochs", "2")]) == 0
+    checkpoint = str(tmp_path / "fit/version_0/checkpoints/last.ckpt")
+    rows = {}
+    for name, more in {"one": (), "two": ("--trainer.strategy", "ddp", "--trainer.devices", "2")}.items():
+        out = tmp_path / name
+        done = qlight("attack", *options(arrays, tmp_path, *more), "--ckpt_path", checkpoint, "--attacks", "FGSM,BIM", "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        with (out / "results.csv").open() as file:
+            rows[name] = list(csv.DictReader(file))
+    assert len(rows["one"]) == len(rows["two"]) == 2
+    for one, two in zip(rows["one"], rows["two"], strict=True):
+        for key in ("images", "clean_accuracy", "checkpoint_sha256", "parameters"):
+            assert one[key] == two[key]
+        assert float(two["adversarial_accuracy"]) == pytest.approx(float(one["adversarial_accuracy"]), abs=1 / 32)
+
+
+@pytest.mark.slow
+def test_compiled_network_trains_alike(arrays: Path, tmp_path: Path) -> None:
+    """torch.compile is an option; in double precision the compiled float network follows the plain one."""
+    epochs = ("--trainer.max_epochs", "2", "--trainer.precision", "64-true")
+    assert main(["fit", *options(arrays, tmp_path / "plain", *epochs)]) == 0
+    assert main(["fit", *options(arrays, tmp_path / "compiled", *epochs, "--model.compile", "true")]) == 0
+    plain, compiled = metrics(tmp_path / "plain"), metrics(tmp_path / "compiled")
+    assert compiled["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-5)
+    assert weights(tmp_path / "plain").keys() == weights(tmp_path / "compiled").keys()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_train(arrays: Path, tmp_path: Path, precision: str) -> None:
+    assert main(["fit", *options(arrays, tmp_path, "--trainer.max_epochs", "3", "--trainer.precision", precision)]) == 0
+    loss = metrics(tmp_path)["train_loss"]
+    assert loss[-1] < loss[0]

@@ -1,0 +1,48 @@
+"""Shared fixtures: a tiny data set on disk, and the command line as a function."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TINY = ("--model.network", "svhn", "--model.width", "0.125")
+QUIET = ("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false")
+
+
+def write_arrays(path: Path, train: int = 96, test: int = 32, seed: int = 0) -> Path:
+    """A learnable .npz: each class is a colour and a bright square at its own place, with noise."""
+    rng = np.random.default_rng(seed)
+
+    def split(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(count) % 10
+        images = rng.integers(0, 80, (count, 32, 32, 3))
+        for image, label in zip(images, labels, strict=True):
+            row, column = 2 + 6 * (label // 5) + 8, 1 + 6 * (label % 5)
+            image[row : row + 6, column : column + 6, label % 3] += 150
+        return images.astype(np.uint8), labels.astype(np.uint8)
+
+    x_train, y_train = split(train)
+    x_test, y_test = split(test)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+@pytest.fixture(scope="session")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_arrays(tmp_path_factory.mktemp("arrays") / "tiny.npz")
+
+
+@pytest.fixture
+def qlight(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``python -m qlight`` in a process of its own, in an empty folder."""
+
+    def run(*args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "qlight", *args]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run
