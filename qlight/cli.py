@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import evaluate, print_table, read_checkpoint, save_predictions, save_results
 from qlight.models import Classifier
-from qlight.models.checkpoint import check_same_network, load_weights
+from qlight.models.checkpoint import check_same_network, check_weights, load_weights
 
 ROOT = "runs"
 
@@ -108,6 +111,8 @@ def _one_sentence(message: str) -> str:
 class CLI(LightningCLI):
     """LightningCLI with the verb ``attack``, checkpoints read without unpickling code, and one folder a run."""
 
+    _checkpoint: tuple[Path, dict[str, Any]] | None = None
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         loaders = {"model", "dataloaders", "datamodule", "weights_only"}
@@ -129,7 +134,8 @@ class CLI(LightningCLI):
         path = self._get_before_subcommand("ckpt_path")
         if path is None or path in ("last", "best"):
             return
-        hyper_parameters = read_checkpoint(Path(path))["hyper_parameters"]
+        self._checkpoint = (Path(path), read_checkpoint(Path(path)))
+        hyper_parameters = self._checkpoint[1]["hyper_parameters"]
         verb = self.config["subcommand"]
         defaults = self._subcommand_parsers[verb].get_defaults()["model"]
         check_same_network(Path(path), self.config[verb]["model"].as_dict(), defaults.as_dict(), hyper_parameters)
@@ -142,6 +148,10 @@ class CLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         self.save_config_kwargs["config_filename"] = f"{self.config['subcommand']}.yaml"
+
+    def after_instantiate_classes(self) -> None:
+        if self._checkpoint is not None:
+            check_weights(self.model, *self._checkpoint)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         trainer = self._get(self.config_init, "trainer")
@@ -162,6 +172,27 @@ class CLI(LightningCLI):
         return arguments
 
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except InputError:
+            _remove_run(self.trainer)
+            raise
+
+
+def _remove_run(trainer: L.Trainer) -> None:
+    """Remove the folder of a run that bad input ended before it came to anything."""
+    folder = Path(trainer.log_dir) if trainer.log_dir and trainer.is_global_zero else None
+    if folder is None or any(folder.rglob("*.ckpt")):
+        return
+    for logger in trainer.loggers:
+        logger.finalize("failed")
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in (folder.parent, folder.parent.parent):
+        with contextlib.suppress(OSError):  # not empty: it holds other runs
+            parent.rmdir()
+
+
 def _callbacks() -> list[L.Callback]:
     last = ModelCheckpoint(filename="last", enable_version_counter=False)
     best = ModelCheckpoint(filename="best", monitor="val_acc", mode="max", enable_version_counter=False)
@@ -178,6 +209,8 @@ def run(args: Sequence[str], cli: type[CLI] = CLI) -> CLI:
     argv = sys.argv
     if len(argv) > 1 and argv[1:] != arguments:  # called from Python: LightningCLI compares with sys.argv
         sys.argv = [argv[0], *arguments]
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # its notes on devices, seeds and its makers' services
     try:
         with warnings.catch_warnings():
             for pattern in _NOISE:
@@ -187,7 +220,7 @@ def run(args: Sequence[str], cli: type[CLI] = CLI) -> CLI:
                 L.LightningDataModule,
                 subclass_mode_data=True,
                 trainer_class=Trainer,
-                trainer_defaults={"callbacks": _callbacks()},
+                trainer_defaults={"callbacks": _callbacks(), "max_epochs": 100},
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 parser_class=Parser,

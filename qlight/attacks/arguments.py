@@ -50,7 +50,9 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
     kinds = _kinds(attack_class, named)
     for name, value in given.items():
         if name == "model":
-            raise InputError(f"Expected `init_args` of attack `{attack}` without `model`, but got one; the evaluation gives the model: remove it.")
+            raise InputError(
+                f"Expected `init_args` of attack `{attack}` without `model`, but got one; the evaluation gives the model: remove it."
+            )
         if name in named:
             checked[name] = _convert(attack, name, value, kinds[name], named[name].default)
         elif takes_any:
@@ -62,7 +64,9 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
             raise InputError(f"Expected `init_args` of attack `{attack}` to name its arguments, but got `{name}`; {hint} takes: {known}.")
     missing = [name for name, p in named.items() if p.default is p.empty and name not in checked]
     if missing:
-        raise InputError(f"Expected `init_args` of attack `{attack}` to give `{missing[0]}`, which has no default, but it is missing; add it.")
+        raise InputError(
+            f"Expected `init_args` of attack `{attack}` to give `{missing[0]}`, which has no default, but it is missing; add it."
+        )
     return checked
 
 

@@ -28,7 +28,9 @@ class AttackSuite:
             raise InputError(f"Expected `attacks` to name at least one attack, but got none; give {_SHAPES}.")
         for spec in self.specs:
             if self.names.count(spec.name) > 1:
-                raise InputError(f"Expected `attacks` with different labels, but {spec.name!r} comes twice; use a mapping with one label each.")
+                raise InputError(
+                    f"Expected `attacks` with different labels, but {spec.name!r} comes twice; use a mapping with one label each."
+                )
 
     @classmethod
     def from_value(cls, value: Any) -> AttackSuite:
@@ -104,7 +106,9 @@ def _from_file(path: Path, within: tuple[Path, ...]) -> list[AttackSpec]:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"Expected `attacks` to name a readable YAML file, but {str(path)!r} is not one ({said}); correct the path.") from error
+        raise InputError(
+            f"Expected `attacks` to name a readable YAML file, but {str(path)!r} is not one ({said}); correct the path."
+        ) from error
     where = path.resolve()
     if where in within:
         raise InputError(f"Expected `attacks` in {str(path)!r} to describe attacks, but the file names itself; list the attacks in it.")
@@ -127,7 +131,9 @@ def _from_mapping(value: Mapping[Any, Any], within: tuple[Path, ...]) -> list[At
     if "attacks" in value:
         others = [str(key) for key in value if key != "attacks"]
         if others:
-            raise InputError(f"Expected `attacks` alone at the top of a suite, but got `{others[0]}` as well; a suite is a fragment of its own.")
+            raise InputError(
+                f"Expected `attacks` alone at the top of a suite, but got `{others[0]}` as well; a suite is a fragment of its own."
+            )
         return _specs(value["attacks"], within)
     specs = []
     for label, item in value.items():

@@ -15,7 +15,9 @@ from qlight.errors import InputError
 
 
 class CIFAR10(ImageDataModule):
-    """50,000 training and 10,000 test images of ten kinds of objects; Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+    """50,000 training and 10,000 test images of ten kinds of objects.
+
+    Source: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
 
     Args:
         root: The folder that holds, or will hold, `cifar-10-batches-py`.
@@ -42,23 +44,24 @@ class CIFAR10(ImageDataModule):
     def prepare_data(self) -> None:
         """Download, where asked for; Lightning calls this in one process of a machine."""
         if self.download:
-            from torchvision.datasets import CIFAR10 as Official
+            from torchvision import datasets
 
             with fetching("CIFAR-10", self.root):
-                Official(self.root, download=True)
+                datasets.CIFAR10(self.root, download=True)
 
     def load(self) -> Source:
-        from torchvision.datasets import CIFAR10 as Official
+        from torchvision import datasets
 
-        folder = self.root / Official.base_folder
-        for name, _ in Official.train_list + Official.test_list:
+        published = datasets.CIFAR10
+        folder = self.root / published.base_folder
+        for name, _ in published.train_list + published.test_list:
             if not (folder / name).is_file():
-                raise InputError(f"Expected `root` to hold {Official.base_folder}/{name}, but {folder} does not; pass `download: true`.")
+                raise InputError(f"Expected `root` to hold {published.base_folder}/{name}, but {folder} does not; pass `download: true`.")
         arrays: list[np.ndarray] = []
         for train in (True, False):
             try:
                 # The files are pickles: torchvision compares their MD5 with the published ones before it opens them.
-                official = Official(self.root, train=train, download=False)
+                official = published(self.root, train=train, download=False)
             except RuntimeError as error:
                 raise InputError(
                     f"Expected the files of {folder} to be those that the authors of CIFAR-10 publish, but a checksum differs, "

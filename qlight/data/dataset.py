@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from qlight.data.batch import Batch
 from qlight.data.counter import Stream, random_bits
 
+
 class Augmentation(NamedTuple):
     """Random crop after `padding` pixels of zero padding, and a horizontal flip where `flip`, keyed by (seed, epoch, index)."""
 

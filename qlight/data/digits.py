@@ -12,9 +12,9 @@ from qlight.errors import InputError
 class SyntheticDigits(ImageDataModule):
     """House-number-like 32x32 colour digits, rendered from fonts when first used and kept in memory.
 
-    The label is the digit in the middle; parts of neighbours may show on either side. Font, size, slant, position, colours of either polarity,
-    gradients, an edge in the background, blur and noise vary. Every ten consecutive images hold each digit once, and a larger data set
-    begins with the images of a smaller one.
+    The label is the digit in the middle; parts of neighbours may show on either side. Font, size, slant, position, colours of either
+    polarity, gradients, an edge in the background, blur and noise vary. Every ten consecutive images hold each digit once, and a larger
+    data set begins with the images of a smaller one.
 
     Args:
         train_size: Training images, the validation split included.

@@ -71,7 +71,7 @@ class ImageDataModule(LightningDataModule):
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"Expected `{name}` to be a whole number of at least {least}, but got {value!r}.")
-        if isinstance(validation, bool) or not (isinstance(validation, int) and validation >= 0 or 0 <= validation < 1):
+        if isinstance(validation, bool) or not ((isinstance(validation, int) and validation >= 0) or 0 <= validation < 1):
             raise InputError(f"Expected `validation` to be a number of images or a fraction in [0, 1), but got {validation!r}.")
         # Under DDP a process may get no image of a small test set.
         self.allow_zero_length_dataloader_with_multiple_devices = True

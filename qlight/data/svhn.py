@@ -37,13 +37,12 @@ class SVHN(ImageDataModule):
     def prepare_data(self) -> None:
         """Download, where asked for; Lightning calls this in one process of a machine."""
         if self.download:
-            from torchvision.datasets import SVHN as Official
-            from torchvision.datasets.utils import download_url
+            from torchvision import datasets
 
             for split in FILES:
-                url, name, md5 = Official.split_list[split]
+                url, name, md5 = datasets.SVHN.split_list[split]
                 with fetching("SVHN", self.root):
-                    download_url(url, self.root, name, md5)
+                    datasets.utils.download_url(url, self.root, name, md5)
 
     def load(self) -> Source:
         arrays = [array for name in FILES.values() for array in read_mat(self.root / name)]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qlight.evaluation.checkpoint import file_sha256, read_checkpoint
     from qlight.evaluation.crafting import craft
-    from qlight.evaluation.runner import evaluate
     from qlight.evaluation.loop import AttackEvaluation
     from qlight.evaluation.metrics import AdversarialAccuracy, MeanDistortion
     from qlight.evaluation.pictures import save_examples
     from qlight.evaluation.predictions import save_predictions
     from qlight.evaluation.results import ResultRow, load_results, print_table, save_results
+    from qlight.evaluation.runner import evaluate
 
 _HOME = {
     "AdversarialAccuracy": "metrics",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
-            found = _unsupported(str(error))
+        found = _refused_global(str(error))
+        if found is not None:
             raise InputError(
                 f"Expected `checkpoint` to hold tensors and plain values only, but {str(path)!r} holds {found}, which could run code when "
                 "read; use a checkpoint that `python -m qlight fit` wrote."
@@ -75,9 +76,7 @@ def _not_one(path: Path) -> InputError:
     )
 
 
-def _unsupported(message: str) -> str:
-    """What torch refused to build, from its message of many lines."""
-    for line in message.splitlines():
-        if "GLOBAL " in line:
-            return line.split("GLOBAL ", 1)[1].split()[0].rstrip(".,")
-    return "other objects"
+def _refused_global(message: str) -> str | None:
+    """The function or class that torch refused to call, from its message of many lines; None where it refused something else."""
+    found = re.search(r"GLOBAL ([\w.]+)", message)
+    return found[1].rstrip(".") if found else None

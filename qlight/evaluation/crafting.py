@@ -52,9 +52,9 @@ def require_gradients(inference_mode: bool) -> None:
 def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name: str, seed: int) -> tuple[Tensor, Spent]:
     """The adversarial examples of one batch.
 
-    Gradients are enabled, the random state of torch, NumPy and Python is seeded inside and untouched outside, and every module's training
-    flag, every parameter's `requires_grad` and `grad` and every buffer are afterwards what they were (torchattacks calls ``.train()`` on all
-    modules).
+    Gradients are enabled, and the random state of torch, NumPy and Python is seeded inside and untouched outside. Every module's training
+    flag, every parameter's `requires_grad` and `grad`, and every buffer are afterwards what they were: torchattacks calls ``.train()`` on
+    all modules.
     The parameters are frozen meanwhile: an attack differentiates with respect to pixels. Nothing is clamped: a wrong result is an error.
 
     Args:
@@ -69,8 +69,8 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
         images of the same shape, device and dtype, detached; what it took.
 
     Raises:
-        InputError: inference mode is on, or the attack refused its arguments, or returned anything but finite images of this shape in [0, 1].
-            Another error of the attack's passes through with its label as a note.
+        InputError: inference mode is on, or the attack refused its arguments, or it returned anything but finite images of this shape in
+            [0, 1]. Another error of the attack's passes through with its label as a note.
     """
     require_gradients(torch.is_inference_mode_enabled())
     device = images.device
@@ -85,7 +85,9 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
         except (TypeError, ValueError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"Expected attack `{name}` to accept these images and its arguments, but it raised {error!r}; check them.") from error
+            raise InputError(
+                f"Expected attack `{name}` to accept these images and its arguments, but it raised {error!r}; check them."
+            ) from error
         except Exception as error:
             error.add_note(f"This happened in attack `{name}`.")
             raise
@@ -99,7 +101,8 @@ def _checked(adversarial: Any, images: Tensor, name: str) -> Tensor:
 
     def wrong(got: str) -> InputError:
         return InputError(
-            f"Expected attack `{name}` to return finite images of shape {tuple(images.shape)} in [0, 1], but got {got}; correct the attack or its arguments."
+            f"Expected attack `{name}` to return finite images of shape {tuple(images.shape)} in [0, 1], but got {got}; "
+            "correct the attack or its arguments."
         )
 
     if not isinstance(adversarial, Tensor):
@@ -125,11 +128,7 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
     """
     training = [(module, module.training) for module in model.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
+    buffers = [(module, name, buffer, buffer.clone()) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)]
     for parameter, _, _ in parameters:
         parameter.requires_grad_(False)
         parameter.grad = None  # an attack that calls backward() or zero_grad() must not touch the caller's tensor
@@ -149,16 +148,16 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed every generator that an attack may draw from (OnePixel and Pixle use NumPy's), and put their states back."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - attacks use the global generator
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         random.seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(numpy_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
 
 

@@ -32,7 +32,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         # The suffix stays last: matplotlib chooses the format by it.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     except OSError as error:
-        raise InputError(f"Expected a folder that can be written for `{path.name}`, but {str(path.parent)!r} cannot ({error.strerror}).") from error
+        raise InputError(
+            f"Expected a folder that can be written for `{path.name}`, but {str(path.parent)!r} cannot ({error.strerror})."
+        ) from error
     os.close(handle)
     part = Path(name)
     try:

@@ -208,7 +208,9 @@ class AttackEvaluation(LightningModule):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(f"Expected the network to return logits of shape {len(images)} x classes, but got {got}; attack a classifier.")
         if not bool(torch.isfinite(logits).all()):
-            raise InputError("Expected the network to return finite logits, but got NaN or infinity; train it again or check its checkpoint.")
+            raise InputError(
+                "Expected the network to return finite logits, but got NaN or infinity; train it again or check its checkpoint."
+            )
         if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
             raise InputError(
                 f"Expected `labels` from 0 to {logits.shape[1] - 1}, but got {int(labels.min())} to {int(labels.max())}; "
@@ -223,7 +225,7 @@ class AttackEvaluation(LightningModule):
         if new > 0:
             parts = [tensor[:new].cpu() for tensor in (images, labels, index, predictions)]
             if self.examples is None:
-                self.examples = Examples(*parts)
+                self.examples = Examples(parts[0], parts[1], parts[2], parts[3])
             else:
                 old = self.examples
                 joined = [torch.cat(pair) for pair in zip((old.images, old.labels, old.index, old.predictions), parts, strict=True)]
@@ -238,12 +240,18 @@ def unpack(batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         InputError: the batch is something else, or its images are not floats in [0, 1].
     """
     if not isinstance(batch, list | tuple) or len(batch) < 2 or not all(isinstance(part, Tensor) for part in batch[:3]):
-        raise InputError(f"Expected a batch of (images, labels) or (images, labels, index), but got a {type(batch).__name__}; change the loader.")
+        raise InputError(
+            f"Expected a batch of (images, labels) or (images, labels, index), but got a {type(batch).__name__}; change the loader."
+        )
     images, labels = batch[0], batch[1]
     if not images.is_floating_point() or images.ndim < 2:
-        raise InputError(f"Expected `images` to be floats N x C x H x W, but got {images.dtype} {tuple(images.shape)}; divide pixels by 255.")
+        raise InputError(
+            f"Expected `images` to be floats N x C x H x W, but got {images.dtype} {tuple(images.shape)}; divide pixels by 255."
+        )
     if labels.ndim != 1 or len(labels) != len(images) or labels.is_floating_point():
-        raise InputError(f"Expected `labels` to be {len(images)} integers, but got {labels.dtype} {tuple(labels.shape)}; pass class indices.")
+        raise InputError(
+            f"Expected `labels` to be {len(images)} integers, but got {labels.dtype} {tuple(labels.shape)}; pass class indices."
+        )
     if images.numel() and not bool(((images >= 0) & (images <= 1)).all()):
         raise InputError(
             f"Expected `images` in [0, 1], but got {images.min().item():g} to {images.max().item():g}; "

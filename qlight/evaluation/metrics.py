@@ -42,7 +42,9 @@ def predicted_class(predictions: Tensor, labels: Tensor) -> Tensor:
             f"{predictions.dtype} of shape {tuple(predictions.shape)}; pass the model's output."
         )
     if len(predictions) != len(labels):
-        raise InputError(f"Expected as many `predictions` as `labels`, but got {len(predictions)} and {len(labels)}; pass one each an image.")
+        raise InputError(
+            f"Expected as many `predictions` as `labels`, but got {len(predictions)} and {len(labels)}; pass one each an image."
+        )
     return predictions
 
 
@@ -74,7 +76,9 @@ def distortion(clean: Tensor, adversarial: Tensor, p: float = 2) -> Tensor:
     1.0
     """
     if clean.shape != adversarial.shape or clean.ndim < 1:
-        raise InputError(f"Expected `adversarial` of the shape of `clean`, {tuple(clean.shape)}, but got {tuple(adversarial.shape)}; pass pairs.")
+        raise InputError(
+            f"Expected `adversarial` of the shape of `clean`, {tuple(clean.shape)}, but got {tuple(adversarial.shape)}; pass pairs."
+        )
     if not isinstance(p, int | float) or not p >= 1:
         raise InputError(f"Expected `p` to be the order of a norm (2 or math.inf), but got {p!r}; choose one of these.")
     difference = (adversarial.double() - clean.double()).reshape(len(clean), -1)

@@ -106,9 +106,13 @@ def _check(
         raise InputError(f"Expected `clean` to be at least one image, N x 1 or 3 x H x W, but got shape {tuple(clean.shape)}; select some.")
     for attack, images in adversarial.items():
         if images.shape != clean.shape:
-            raise InputError(f"Expected `adversarial` of `{attack}` of shape {tuple(clean.shape)}, but got {tuple(images.shape)}; pass pairs.")
+            raise InputError(
+                f"Expected `adversarial` of `{attack}` of shape {tuple(clean.shape)}, but got {tuple(images.shape)}; pass pairs."
+            )
         if attack not in adversarial_predictions:
             raise InputError(f"Expected `adversarial_predictions` to have attack `{attack}`, but it has not; pass one entry an attack.")
     for what, classes in (("labels", labels), ("predictions", predictions), *adversarial_predictions.items()):
         if classes.shape != (len(clean),):
-            raise InputError(f"Expected `{what}` to be {len(clean)} class indices, but got shape {tuple(classes.shape)}; pass one an image.")
+            raise InputError(
+                f"Expected `{what}` to be {len(clean)} class indices, but got shape {tuple(classes.shape)}; pass one an image."
+            )

@@ -134,6 +134,7 @@ def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     # Narrow enough for 80 columns; what is left out stands in the files.
     table = Table(title="Adversarial accuracy (acc) and mean distortion of the fooled images", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -143,8 +144,8 @@ def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            row.label,
-            row.attack,
+            Text(row.label),  # not markup, whatever brackets it holds
+            Text(row.attack),
             str(row.images),
             _figure(row.clean_accuracy),
             _figure(row.adversarial_accuracy),

@@ -50,12 +50,8 @@ def check_same_network(path: Path, given: Mapping[str, Any], defaults: Mapping[s
         )
 
 
-def load_weights(model: Classifier, path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Load the weights of ``checkpoint`` (read from ``path``) into ``model``, which is left unchanged on failure.
-
-    Raises:
-        InputError: if names or shapes differ: a checkpoint of another network.
-    """
+def check_weights(model: Classifier, path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Raise InputError if names or shapes of ``checkpoint`` (read from ``path``) are not those of ``model``."""
     own, held = model.state_dict(), checkpoint["state_dict"]
     wrong = sorted(set(own) ^ set(held)) or [name for name in own if own[name].shape != held[name].shape]
     if wrong:
@@ -64,7 +60,16 @@ def load_weights(model: Classifier, path: Path, checkpoint: Mapping[str, Any]) -
             + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
             + "; it is a checkpoint of another network."
         )
-    model.load_state_dict(held)
+
+
+def load_weights(model: Classifier, path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Load the weights of ``checkpoint`` (read from ``path``) into ``model``, which is left unchanged on failure.
+
+    Raises:
+        InputError: if names or shapes differ: a checkpoint of another network.
+    """
+    check_weights(model, path, checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
 
 
 def load_classifier(path: Path, checkpoint: Mapping[str, Any]) -> Classifier:

@@ -10,7 +10,9 @@ from torchattacks.attack import Attack
 class Typed(Attack):
     """An attack with annotations instead of documented types."""
 
-    def __init__(self, model: nn.Module, eps: float, steps: int = 3, mode: str | None = None, best: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, eps: float, steps: int = 3, mode: str | None = None, best: bool = False, limit: int | None = None
+    ) -> None:
         super().__init__("Typed", model)
         self.eps = eps
 

@@ -174,7 +174,12 @@ def test_bad_suites_give_one_sentence(value: Any, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"attacks: {FGSM: [", "cannot be read"), (b"", "but got None"), (b"\xff\xfe\x00", "not UTF-8"), (b"attacks: {suite}", "names itself")],
+    [
+        (b"attacks: {FGSM: [", "cannot be read"),
+        (b"", "but got None"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"attacks: {suite}", "names itself"),
+    ],
 )
 def test_bad_files_give_one_sentence(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "suite.yaml"

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10 as Official
+from torchvision import datasets
 
 from qlight.data import CIFAR10
 from qlight.errors import InputError
 
+Official = datasets.CIFAR10
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 
 

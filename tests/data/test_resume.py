@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ class Tiny(LightningModule):
         return torch.optim.Adam(self.parameters(), 1e-3)
 
 
-def fit(folder: Path, resume: str | None = None, saving: ModelCheckpoint | None = None, data: dict[str, Any] | None = None, **trainer: Any) -> Tiny:
+def fit(
+    folder: Path, resume: str | None = None, saving: ModelCheckpoint | None = None, data: dict[str, Any] | None = None, **trainer: Any
+) -> Tiny:
     """40 training images in global batches of 8: 5 steps an epoch."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     model = Tiny()
@@ -78,7 +81,7 @@ def same(model: Tiny, unbroken: Tiny) -> bool:
 
 
 def test_the_unbroken_run_sees_every_image_once_an_epoch_in_new_order(unbroken: Tiny) -> None:
-    epochs = [sum(unbroken.seen[start : start + 5], []) for start in (0, 5, 10)]
+    epochs = [list(itertools.chain(*unbroken.seen[start : start + 5])) for start in (0, 5, 10)]
     assert [len(set(epoch)) for epoch in epochs] == [40, 40, 40]
     assert len({tuple(epoch) for epoch in epochs}) == 3
 

@@ -74,7 +74,7 @@ def test_processes_share_the_global_batches_of_one_process(local: int, replicas:
     batch_size, size = local * replicas, local * replicas + extra
     alone = global_batches(size, batch_size, 1, seed, epoch)
     shared = global_batches(size, batch_size, replicas, seed, epoch)
-    assert [step[0] for step in alone] == [sum(step, []) for step in shared]
+    assert [step[0] for step in alone] == [list(itertools.chain(*step)) for step in shared]
     assert all(len(part) == local for step in shared for part in step)
     flat = [position for step in alone for _, position in step[0]]
     assert len(set(flat)) == len(flat) == size // batch_size * batch_size
@@ -110,7 +110,7 @@ def test_the_epoch_is_read_when_iteration_starts_not_when_the_iterator_is_made()
 @given(size=st.integers(0, 60), replicas=st.integers(1, 7))
 def test_evaluation_neither_drops_nor_repeats(size: int, replicas: int) -> None:
     parts = [list(EvalSampler(range(size), replicas, rank)) for rank in range(replicas)]
-    assert sorted(sum(parts, [])) == list(range(size))
+    assert sorted(itertools.chain(*parts)) == list(range(size))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert [len(EvalSampler(range(size), replicas, rank)) for rank in range(replicas)] == [len(part) for part in parts]
 

@@ -39,11 +39,11 @@ def test_label_10_is_the_digit_0_and_pixels_keep_their_place(tmp_path: Path) -> 
 
 def test_agrees_with_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """torchvision's reader, its checksums set aside, as an independent reference."""
-    from torchvision.datasets import SVHN as Official
+    from torchvision import datasets
 
     save(tmp_path / "train_32x32.mat")
-    monkeypatch.setattr(Official, "_check_integrity", lambda self: True)
-    official = Official(str(tmp_path), split="train")
+    monkeypatch.setattr(datasets.SVHN, "_check_integrity", lambda self: True)
+    official = datasets.SVHN(str(tmp_path), split="train")
     images, labels = read_mat(tmp_path / "train_32x32.mat")
     np.testing.assert_array_equal(images.transpose(0, 3, 1, 2), official.data)
     np.testing.assert_array_equal(labels, official.labels)

@@ -21,7 +21,7 @@ QUIET = (
 )
 
 
-def tiny_network(seed: int = 0, classes: int = 10) -> nn.Module:
+def tiny_network(seed: int = 0, classes: int = 10) -> nn.Sequential:
     """A conv net of three layers with batch norm and dropout, in training mode, with random weights."""
     with torch.random.fork_rng(()):
         torch.manual_seed(seed)
@@ -64,7 +64,13 @@ def loader(images: Tensor, labels: Tensor, batch_size: int = 4, with_index: bool
 
 def trainer(**settings: Any) -> Trainer:
     """A Trainer on the CPU that prints nothing and writes nothing."""
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False, "barebones": False}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "barebones": False,
+    }
     return Trainer(**{"accelerator": "cpu", "devices": 1, "inference_mode": False, **quiet, **settings})
 
 
@@ -82,7 +88,7 @@ class Noise(Attack):
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
         self.model(inputs).sum().backward()
-        noise = torch.rand_like(inputs) + float(np.random.rand()) + random.random()
+        noise = torch.rand_like(inputs) + np.random.rand() + random.random()  # noqa: NPY002 - as Pixle does
         inputs += self.eps * (noise - 1.5)  # in place: the caller's images must not move
         return inputs.clamp_(0, 1)
 

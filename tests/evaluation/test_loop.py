@@ -107,7 +107,10 @@ def test_a_second_run_gives_the_same_and_another_seed_not(case: tuple[nn.Module,
 
     def run(seed: int) -> list[dict[str, Any]]:
         torch.rand(3)
-        return [figures(row) for row in evaluate(trainer(), network, AttackSuite.from_value(SUITE), dataloaders=loader(images, labels), seed=seed)]
+        return [
+            figures(row)
+            for row in evaluate(trainer(), network, AttackSuite.from_value(SUITE), dataloaders=loader(images, labels), seed=seed)
+        ]
 
     first = run(0)
     assert run(0) == first
@@ -158,7 +161,14 @@ def test_rows_name_network_checkpoint_data_and_attack(tmp_path: Path) -> None:
     path.write_bytes(b"weights")
     picture = tmp_path / "figures" / "examples.png"
     (row,) = evaluate(
-        trainer(), tiny_network(), AttackSuite.from_value("fgsm"), Pixels(limit=7, seed=3), checkpoint=path, seed=5, label="w1a1", picture=picture
+        trainer(),
+        tiny_network(),
+        AttackSuite.from_value("fgsm"),
+        Pixels(limit=7, seed=3),
+        checkpoint=path,
+        seed=5,
+        label="w1a1",
+        picture=picture,
     )
     assert (row.label, row.checkpoint, row.checkpoint_sha256) == ("w1a1", "some.ckpt", file_sha256(path))
     assert row.data["class_path"].endswith("Pixels")
@@ -212,7 +222,9 @@ def test_examples_are_the_first_images_over_batches() -> None:
 
 def test_the_loop_without_evaluate_logs_its_accuracies() -> None:
     network, images = tiny_network(), random_images(6)
-    (logged,) = trainer().test(AttackEvaluation(network, AttackSuite.from_value("fgsm")), loader(images, torch.zeros(6).long()), verbose=False)
+    (logged,) = trainer().test(
+        AttackEvaluation(network, AttackSuite.from_value("fgsm")), loader(images, torch.zeros(6).long()), verbose=False
+    )
     assert set(logged) == {"clean_accuracy", "adversarial_accuracy/FGSM"}
 
 
@@ -339,7 +351,9 @@ def test_two_processes_give_the_rows_of_one(strategy: str, tmp_path: Path) -> No
     (tmp_path / "script.py").write_text(SCRIPT)
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(tmp_path / "script.py"), strategy, str(tmp_path)], check=True, cwd=root, env=environment, timeout=300)
+    subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), strategy, str(tmp_path)], check=True, cwd=root, env=environment, timeout=300
+    )
     many = json.loads((tmp_path / "rows.json").read_text())
     network, images = tiny_network(), random_images(22)
     labels = mostly_right_labels(network, images)[:21]

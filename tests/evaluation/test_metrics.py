@@ -17,7 +17,9 @@ from qlight.evaluation import AdversarialAccuracy, MeanDistortion
 from qlight.evaluation.metrics import Cost, distortion, flipped, fooled, predicted_class
 
 
-def scalar_reference(clean: np.ndarray, adversarial: np.ndarray, labels: list[int], before: list[int], after: list[int]) -> dict[str, float]:
+def scalar_reference(
+    clean: np.ndarray, adversarial: np.ndarray, labels: list[int], before: list[int], after: list[int]
+) -> dict[str, float]:
     """Section 4.3 with loops over images and pixels, in Python floats."""
     found: dict[str, list[float]] = {"l2": [], "linf": [], "l2_flipped": [], "linf_flipped": []}
     right = 0
@@ -149,6 +151,7 @@ def batches_of() -> list[tuple[torch.Tensor, ...]]:
     return [random_case(rng, count) for count in (5, 3, 1, 4, 6)]
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_process, args=(str(tmp_path),), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
