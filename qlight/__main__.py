@@ -46,15 +46,18 @@ common options:
   --help-all                   every option of the verb with its default
 """
 
+_CHECKPOINT = "  --ckpt_path FILE             the checkpoint; it also says which network it holds"
 VERB_HELP = {
-    "fit": "  --ckpt_path FILE             resume this run\n  --model.learning_rate X      Adam's step size; --model.decay_rate, --model.decay_epochs: the staircase",
-    "validate": "  --ckpt_path FILE             the checkpoint; it also says which network it holds",
-    "test": "  --ckpt_path FILE             the checkpoint; it also says which network it holds",
-    "predict": "  --ckpt_path FILE             the checkpoint; it also says which network it holds\n  --out DIR                    where predictions.npz goes (default: the run's folder)",
-    "attack": "  --ckpt_path FILE             the checkpoint; it also says which network it holds\n"
-    "  --attacks SUITE              names (FGSM,BIM), a YAML file, or {label: {class_path: ..., init_args: ...}}\n"
-    "  --out DIR                    where results.csv, results.json and examples.png go (default: the run's folder)\n"
-    "  --examples N                 images in examples.png (default 8)",
+    "fit": """  --ckpt_path FILE             resume this run
+  --model.learning_rate X      Adam's step size; --model.decay_rate, --model.decay_epochs: the staircase""",
+    "validate": _CHECKPOINT,
+    "test": _CHECKPOINT,
+    "predict": f"""{_CHECKPOINT}
+  --out DIR                    where predictions.npz goes (default: the run's folder)""",
+    "attack": f"""{_CHECKPOINT}
+  --attacks SUITE              names (FGSM,BIM), a YAML file, or {{label: {{class_path: ..., init_args: ...}}}}
+  --out DIR                    where results.csv, results.json and examples.png go (default: the run's folder)
+  --examples N                 images in examples.png (default 8)""",
 }
 
 QUICKSTART_HELP = """usage: python -m qlight quickstart [--out DIR]
@@ -98,9 +101,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if verb not in VERBS:
         close = nearest(verb, VERBS)
-        return _fail(
-            f"Expected a verb ({', '.join(VERBS)}), but got {verb!r}; " + (f"did you mean {close}?" if close else "see --help.")
-        )
+        return _fail(f"Expected a verb ({', '.join(VERBS)}), but got {verb!r}; " + (f"did you mean {close}?" if close else "see --help."))
     if "-h" in given or "--help" in given:
         print(verb_help(verb))
         return 0

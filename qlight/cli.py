@@ -10,13 +10,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import lightning as L
 from jsonargparse.typing import register_type
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
 
 import qlight.data  # noqa: F401 - registers the data modules' short names
 from qlight.attacks import AttackSuite
@@ -56,7 +57,7 @@ class Trainer(L.Trainer):
             out: folder of predictions.npz; null is the run's folder.
         """
         batches = super().predict(model, dataloaders, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        save_predictions(self, batches or [], Path(out or self.log_dir or ROOT))
+        save_predictions(self, cast(list[dict[str, Tensor]], batches or []), Path(out or self.log_dir or ROOT))
         return batches
 
     def attack(
@@ -170,7 +171,6 @@ class CLI(LightningCLI):
         if subcommand in ("fit", "validate", "test"):
             arguments["weights_only"] = True  # a checkpoint is data: never unpickle code from it
         return arguments
-
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:

@@ -20,7 +20,16 @@ DATA = ["--data", "SyntheticDigits", "--data.train_size", "10000", "--data.test_
 TRAINING = ["--model.network", "svhn", "--model.width", "0.125", "--model.decay_epochs", "1", "--trainer.max_epochs", "6"]
 NETWORKS = {
     "float": ["--model.learning_rate", "0.002", "--model.decay_rate", "0.6"],
-    "w1a1": ["--model.weight_bit_width", "1", "--model.activation_bit_width", "1", "--model.learning_rate", "0.005", "--model.decay_rate", "0.6"],
+    "w1a1": [
+        "--model.weight_bit_width",
+        "1",
+        "--model.activation_bit_width",
+        "1",
+        "--model.learning_rate",
+        "0.005",
+        "--model.decay_rate",
+        "0.6",
+    ],
 }
 # Tables 11 and 12, with a fifth of BIM's iterations at five times their step
 SUITE = AttackSuite.from_value(

@@ -20,10 +20,9 @@ def save_predictions(trainer: L.Trainer, batches: Sequence[dict[str, Tensor]], f
     """
     if not batches:
         return None
-    joined = {name: torch.cat([batch[name] for batch in batches]).float().numpy() for name in ("logits", "confidence")}
-    joined["predicted"] = torch.cat([batch["predicted"] for batch in batches]).numpy()
+    joined = {name: torch.cat([batch[name] for batch in batches]).numpy() for name in ("logits", "predicted", "confidence")}
     name = "predictions.npz" if trainer.world_size == 1 else f"predictions_{trainer.global_rank}.npz"
     with whole_file(folder / name) as temporary, temporary.open("wb") as file:
-        np.savez(file, **joined)
+        np.savez(file, logits=joined["logits"], predicted=joined["predicted"], confidence=joined["confidence"])
     print(f"wrote {folder / name}")
     return folder / name

@@ -30,7 +30,9 @@ def _global_batch_norm(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Te
     variance = all_reduce(centred.square().sum(axes)) / count
     if module.track_running_stats:
         with torch.no_grad():
-            assert module.running_mean is not None and module.running_var is not None and module.momentum is not None
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            assert module.momentum is not None
             assert module.num_batches_tracked is not None
             module.num_batches_tracked.add_(1)
             module.running_mean.lerp_(mean.detach().to(module.running_mean.dtype), module.momentum)

@@ -97,7 +97,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 class ConvBlock(nn.Sequential):
-    """3x3 convolution, [gradient quantizer,] optional 2x2 max-pool, batch norm, activation: N x C x H x W -> N x C' x H x W (or H/2 x W/2)."""
+    """3x3 convolution, optional 2x2 max-pool, batch norm, activation: N x C x H x W -> N x C' x H x W, or H/2 x W/2 with the pool."""
 
     def __init__(self, conv: QuantConv2d, activation: nn.Module, pool: bool, gradient: nn.Module | None = None) -> None:
         super().__init__()
@@ -120,4 +120,3 @@ class DenseBlock(nn.Sequential):
             self.add_module("gradient", gradient)
         self.add_module("norm", BatchNorm1d(dense.out_features))
         self.add_module("activation", activation)
-

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from qlight.errors import InputError
@@ -91,10 +91,12 @@ class Classifier(L.LightningModule):
         logits = self(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"] if stage == "train" else 0.0)
         accuracy, mean_loss = self.accuracy[f"{stage}_acc"], self.mean_loss[f"{stage}_loss"]
+        assert isinstance(accuracy, Metric)
+        assert isinstance(mean_loss, Metric)
         accuracy.update(logits.detach(), labels)
         mean_loss.update(loss.detach(), len(labels))
-        self.log(f"{stage}_loss", mean_loss, on_step=False, on_epoch=True, prog_bar=True)  # type: ignore[arg-type]
-        self.log(f"{stage}_acc", accuracy, on_step=False, on_epoch=True, prog_bar=True)  # type: ignore[arg-type]
+        self.log(f"{stage}_loss", mean_loss, on_step=False, on_epoch=True, prog_bar=True)
+        self.log(f"{stage}_acc", accuracy, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

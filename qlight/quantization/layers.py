@@ -39,7 +39,8 @@ class QuantConv2d(nn.Conv2d):
         weight = self.quantized_weight()
         if self.pad_value == 0.0:
             return F.conv2d(x, weight, None, self.stride, self.padding)
-        # conv(x padded with p) = conv(x - p padded with 0) + p * sum(weight): exact for codes, and much quicker than a padded copy
+        # conv(x padded with p) = conv(x - p padded with 0) + p * sum(weight): much quicker than a padded copy, and for binary codes and
+        # weights all integers, so exact in float32; in bfloat16 the larger intermediate sums round more coarsely than the result would
         offset = self.pad_value * weight.sum((1, 2, 3))
         return F.conv2d(x - self.pad_value, weight, offset, self.stride, self.padding)
 

@@ -23,9 +23,7 @@ def _window(grad: Tensor, x: Tensor, low: float, high: float) -> Tensor:
     The kernel compares strictly (low < x < high) while equation (1) includes both ends, which matters because latent weights are
     clipped to exactly -1 and 1; hence the bounds of the next floating-point numbers outside.
     """
-    return torch.ops.aten.hardtanh_backward(
-        grad, x, _just_outside(low, -math.inf, x.dtype), _just_outside(high, math.inf, x.dtype)
-    )
+    return torch.ops.aten.hardtanh_backward(grad, x, _just_outside(low, -math.inf, x.dtype), _just_outside(high, math.inf, x.dtype))
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -61,5 +59,3 @@ def straight_through(x: Tensor, value: Tensor, low: float = -math.inf, high: flo
     tensor([0., 1., 1.])
     """
     return _StraightThrough.apply(x, value.detach(), low, high)  # type: ignore[no-any-return]
-
-

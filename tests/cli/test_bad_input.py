@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 import scipy.io
 import torch
 
-from qlight.__main__ import VERBS, main
+from qlight.__main__ import VERBS, main, verb_help
 from tests.conftest import QUIET, TINY
 
 
@@ -178,21 +181,33 @@ def test_truncated_mat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.chdir(tmp_path)
     for split in ("train", "test"):
         rng = np.random.default_rng(0)
-        content = {"X": rng.integers(0, 256, (32, 32, 3, 40), dtype=np.uint8), "y": (1 + np.arange(40) % 10).reshape(-1, 1).astype(np.uint8)}
+        content = {
+            "X": rng.integers(0, 256, (32, 32, 3, 40), dtype=np.uint8),
+            "y": (1 + np.arange(40) % 10).reshape(-1, 1).astype(np.uint8),
+        }
         scipy.io.savemat(f"{split}_32x32.mat", content)
     whole = Path("train_32x32.mat").read_bytes()
     Path("train_32x32.mat").write_bytes(whole[: len(whole) // 2])
     assert "train_32x32.mat" in _fails(["fit", *TINY, "--data", "SVHN", "--data.root", "."], capsys, tmp_path)
 
 
-def test_every_verb_answers_help_without_importing_torch(qlight) -> None:  # noqa: ANN001
-    for verb in ["", *VERBS]:
-        args = [verb, "--help"] if verb else ["--help"]
-        done = qlight(*args)
-        assert done.returncode == 0
-        assert "usage: python -m qlight" in done.stdout
-    import subprocess
-    import sys
+def test_every_verb_answers_help_without_importing_torch() -> None:
+    """Importing torch and Lightning takes seconds; help must not wait for them."""
+    code = (
+        "import sys; from qlight.__main__ import main\n"
+        "for verb in sys.argv[1:]: assert main([verb, '--help'] if verb else ['--help']) == 0\n"
+        "assert not {'torch', 'lightning', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "", *VERBS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: python -m qlight") == len(VERBS) + 1
 
-    code = "import sys; from qlight.__main__ import main; main(['fit', '--help']); sys.exit(any(m in sys.modules for m in ('torch', 'lightning')))"
-    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+def test_short_help_names_only_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("fit", "validate", "test", "predict", "attack"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help-all"])
+        long = capsys.readouterr().out
+        for option in re.findall(r"--[a-z_.]+", verb_help(verb)):
+            known = option in long or option in ("--data.path", "--data.root", "--data.limit", "--data.batch_size", "--help-all")
+            assert known or option.startswith("--trainer"), option

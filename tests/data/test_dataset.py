@@ -14,24 +14,24 @@ from qlight.data.dataset import Augmentation, ImageDataset, to_float
 from qlight.data.module import Source
 
 
-def augment_one(image: np.ndarray, seed: int, flip: bool, epoch: int, index: int) -> np.ndarray:
-    """Flip, pad by 4 with zeros and crop one image, plainly."""
+def augment_one(image: np.ndarray, seed: int, flip: bool, padding: int, epoch: int, index: int) -> np.ndarray:
+    """Flip, pad with zeros and crop one image, plainly."""
     bits = int(random_bits(seed, Stream.AUGMENT, epoch, np.array([index]))[0])
-    top, left = (bits & 0x7FFFFFFF) % 9, (bits >> 31 & 0x7FFFFFFF) % 9
+    top, left = (bits & 0x7FFFFFFF) % (2 * padding + 1), (bits >> 31 & 0x7FFFFFFF) % (2 * padding + 1)
     if flip and bits >> 63:
         image = image[:, ::-1]
-    return np.pad(image, ((4, 4), (4, 4), (0, 0)))[top : top + 32, left : left + 32]
+    return np.pad(image, ((padding, padding), (padding, padding), (0, 0)))[top : top + 32, left : left + 32]
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 1000), epoch=st.integers(0, 100), flip=st.booleans())
-def test_augmentation_equals_that_of_single_images(seed: int, epoch: int, flip: bool) -> None:
+@given(seed=st.integers(0, 1000), epoch=st.integers(0, 100), flip=st.booleans(), padding=st.integers(0, 5))
+def test_augmentation_equals_that_of_single_images(seed: int, epoch: int, flip: bool, padding: int) -> None:
     generator = np.random.default_rng(seed)
     images = generator.integers(1, 256, (7, 32, 32, 3), dtype=np.uint8)
     index = generator.permutation(1000)[:7]
     before = images.copy()
-    augmented = Augmentation(seed, flip)(images, np.full(7, epoch), index)
-    expected = np.stack([augment_one(image, seed, flip, epoch, int(i)) for image, i in zip(images, index, strict=True)])
+    augmented = Augmentation(seed, flip, padding)(images, np.full(7, epoch), index)
+    expected = np.stack([augment_one(image, seed, flip, padding, epoch, int(i)) for image, i in zip(images, index, strict=True)])
     np.testing.assert_array_equal(augmented, expected)
     np.testing.assert_array_equal(images, before)
 

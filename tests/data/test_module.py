@@ -141,6 +141,15 @@ def test_augmentation_is_for_training_only() -> None:
     assert not torch.equal(one.images, other.images)
 
 
+def test_crop_0_leaves_the_flip_alone() -> None:
+    plain, mirrored = made(), made(augment=True, flip=True, crop=0)
+    one, other = batches(plain.train_dataloader())[0].images, batches(mirrored.train_dataloader())[0].images
+    kept, turned = (one == other).flatten(1).all(1), (one.flip(3) == other).flatten(1).all(1)
+    assert (kept | turned).all()
+    assert kept.any()
+    assert turned.any()
+
+
 def test_setup_loads_once() -> None:
     module = made()
     first = module.train_set
@@ -161,6 +170,7 @@ def test_a_linear_layer_takes_a_batch() -> None:
         ({"batch_size": 2.5}, ["`batch_size`", "2.5"]),
         ({"eval_batch_size": -1}, ["`eval_batch_size`", "-1"]),
         ({"num_workers": -1}, ["`num_workers`", "at least 0"]),
+        ({"crop": -1}, ["`crop`", "-1"]),
         ({"limit": 0}, ["`limit`", "at least 1"]),
         ({"limit": 24}, ["`limit`", "23", "24"]),
         ({"validation": 1.0}, ["`validation`", "[0, 1)", "1.0"]),

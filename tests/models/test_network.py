@@ -13,7 +13,8 @@ from qlight.quantization import BinaryConnect, BinaryNet, DoReFaActivation, DoRe
 
 NINE = [(32, 32), (1, 1), (2, 2), (3, 3), (4, 4), (1, 32), (2, 32), (3, 32), (4, 32)]
 
-# Tables 8 to 10 by hand: kernel weights in x out x 3 x 3, two batch-norm parameters a channel, 8192 = 512 channels of 4 x 4 after three pools.
+# Tables 8 to 10 by hand: kernel weights in x out x 3 x 3, two batch-norm parameters a channel,
+# 8192 = 512 channels of 4 x 4 after three pools.
 TABLES = {
     "cifar10": {
         "conv": [3 * 128 * 9, 128 * 128 * 9, 128 * 256 * 9, 256 * 256 * 9, 256 * 512 * 9, 512 * 512 * 9],
@@ -105,10 +106,9 @@ def test_forward_is_the_composition_written_by_hand() -> None:
         x = images
         for position, block in enumerate(network.features):
             weight = block.get_submodule("conv").weight
-            if position == 0:
-                x = F.conv2d(x, weight, padding=1)  # type: ignore[arg-type]
-            else:
-                x = F.conv2d(F.pad(x, (1, 1, 1, 1), value=-1.0), sign(weight))  # type: ignore[arg-type]
+            assert isinstance(weight, torch.Tensor)
+            padded = F.pad(x, (1, 1, 1, 1), value=0.0 if position == 0 else -1.0)
+            x = F.conv2d(padded, weight if position == 0 else sign(weight))
             if position % 2:
                 x = F.max_pool2d(x, 2)
             x = sign(norm(x, block.get_submodule("norm")))

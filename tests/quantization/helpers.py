@@ -69,7 +69,8 @@ def check_promises(quantizer: Quantizer, x: Tensor, seed: int = 0) -> QuantizedT
     smallest, largest = (-(2 ** (quantizer.bit_width - 1)), 2 ** (quantizer.bit_width - 1) - 1)
     if not quantizer.signed:
         smallest, largest = 0, 2**quantizer.bit_width - 1
-    assert smallest <= int(quantized.code.min()) and int(quantized.code.max()) <= largest
+    assert smallest <= int(quantized.code.min())
+    assert int(quantized.code.max()) <= largest
 
     zero_point = quantized.zero_point
     zero_point = zero_point.double() if isinstance(zero_point, Tensor) else zero_point

@@ -72,5 +72,7 @@ def test_idempotent(kind: type[BinaryConnect], x: Tensor) -> None:
 
 
 def test_what_networks_ask() -> None:
-    assert BinaryNet().pad_value == -1.0 and BinaryConnect().pad_value == 0.0
-    assert BinaryNet().clip_latent and BinaryConnect().clip_latent
+    assert BinaryNet().pad_value == -1.0
+    assert BinaryConnect().pad_value == 0.0
+    assert BinaryNet().clip_latent
+    assert BinaryConnect().clip_latent

@@ -35,7 +35,8 @@ def test_binary_convolution_counts_agreements() -> None:
     torch.manual_seed(0)
     x = torch.randint(0, 2, (2, 3, 5, 5)).mul(2).sub(1).float()
     y = QuantConv2d(3, 4, 3, BinaryConnect(), pad_value=-1.0)(x).detach()
-    assert bool(((y + 27) % 2 == 0).all()) and float(y.abs().max()) <= 27
+    assert bool(((y + 27) % 2 == 0).all())
+    assert float(y.abs().max()) <= 27
 
 
 @pytest.mark.parametrize("quantizer", [None, BinaryConnect(), DoReFaWeight(3)], ids=str)
@@ -59,9 +60,11 @@ def test_the_latent_weight_gets_equation_1(layer: QuantConv2d | QuantLinear) -> 
     with torch.no_grad():
         plain.weight.copy_(layer.quantized_weight())
     plain(x).square().sum().backward()
-    assert layer.weight.grad is not None and plain.weight.grad is not None
+    assert layer.weight.grad is not None
+    assert plain.weight.grad is not None
     inside = layer.weight.detach().abs() <= 1
-    assert inside.any() and not inside.all()
+    assert inside.any()
+    assert not inside.all()
     torch.testing.assert_close(layer.weight.grad, plain.weight.grad * inside)
 
 

@@ -30,7 +30,8 @@ def test_nearest_point(w: Tensor, bit_width: int) -> None:
         assert abs(code - s * (number - low) / span) <= Fraction(1, 2) + Fraction(s, 1000)
         assert abs(value - (low + span * code / s)) <= 4 * eps * max(abs(low), abs(low + span)) + Fraction(1, 10**6)
     codes = quantized.code.tolist()
-    assert codes[numbers.index(low)] == 0 and codes[numbers.index(low + span)] == s
+    assert codes[numbers.index(low)] == 0
+    assert codes[numbers.index(low + span)] == s
 
 
 @given(codes=st.lists(st.integers(0, 7), min_size=1, max_size=10), halves=st.lists(st.booleans(), min_size=10, max_size=10))

@@ -70,8 +70,10 @@ def test_gradient_keeps_dtype_and_shape(make: Callable[[], Quantizer]) -> None:
         x = torch.linspace(-0.9, 0.9, 12).reshape(3, 4).to(dtype).requires_grad_()
         make()(x).sum().backward()
         assert x.grad is not None
-        assert x.grad.dtype == dtype and x.grad.shape == x.shape
-        assert bool(torch.isfinite(x.grad).all()) and bool((x.grad != 0).any())
+        assert x.grad.dtype == dtype
+        assert x.grad.shape == x.shape
+        assert bool(torch.isfinite(x.grad).all())
+        assert bool((x.grad != 0).any())
 
 
 @every_quantizer
@@ -91,7 +93,8 @@ def test_same_values_on_cuda() -> None:
         quantizer = make().eval()
         expected = quantizer.quantize(x)
         found = quantizer.cuda().quantize(x.cuda())
-        assert found.value.is_cuda and found.code.is_cuda
+        assert found.value.is_cuda
+        assert found.code.is_cuda
         torch.testing.assert_close(found.value.cpu(), expected.value)
 
 
@@ -128,4 +131,5 @@ def test_evaluation_is_deterministic(make: Callable[[], Quantizer]) -> None:
 @every_quantizer
 def test_quantize_has_no_gradient(make: Callable[[], Quantizer]) -> None:
     quantized = make().quantize(torch.randn(3, 4, requires_grad=True))
-    assert not quantized.value.requires_grad and not quantized.scale.requires_grad
+    assert not quantized.value.requires_grad
+    assert not quantized.scale.requires_grad

@@ -43,7 +43,8 @@ ACTIVATIONS: dict[str, tuple[type[Quantizer], range]] = {
 
 
 def test_the_tables_are_complete() -> None:
-    assert set(WEIGHT_QUANTIZERS) == {"auto", *WEIGHTS} and set(ACTIVATION_QUANTIZERS) == {"auto", *ACTIVATIONS}
+    assert set(WEIGHT_QUANTIZERS) == {"auto", *WEIGHTS}
+    assert set(ACTIVATION_QUANTIZERS) == {"auto", *ACTIVATIONS}
     exported = (getattr(quantization, name) for name in quantization.__all__)
     kinds = {thing for thing in exported if isinstance(thing, type) and issubclass(thing, Quantizer)} - {Quantizer}
     assert {kind for kind, _ in [*WEIGHTS.values(), *ACTIVATIONS.values()]} == kinds
@@ -79,15 +80,18 @@ def test_activations_by_name(name: str) -> None:
 
 
 def test_auto_is_the_paper() -> None:
-    assert weight_quantizer("auto", 32) is None and activation_quantizer("auto", 32) is None
+    assert weight_quantizer("auto", 32) is None
+    assert activation_quantizer("auto", 32) is None
     assert type(weight_quantizer("auto", 1)) is BinaryConnect
     assert type(weight_quantizer("auto", 1, activation_bit_width=2)) is BinaryConnect
     assert type(weight_quantizer("auto", 1, activation_bit_width=1)) is BinaryNet
     assert type(activation_quantizer("auto", 1)) is BinaryNet
     for bit_width in range(2, 9):
         weights, activations = weight_quantizer("auto", bit_width, activation_bit_width=1), activation_quantizer("auto", bit_width)
-        assert type(weights) is DoReFaWeight and weights.bit_width == bit_width
-        assert type(activations) is DoReFaActivation and activations.bit_width == bit_width
+        assert type(weights) is DoReFaWeight
+        assert weights.bit_width == bit_width
+        assert type(activations) is DoReFaActivation
+        assert activations.bit_width == bit_width
 
 
 @pytest.mark.parametrize("stochastic", [True, False])
@@ -98,7 +102,8 @@ def test_stochastic_reaches_binary_quantizers(stochastic: bool) -> None:
         weight_quantizer("binary_connect", 1, stochastic=stochastic),
         activation_quantizer("binary_net", 1, stochastic=stochastic),
     ):
-        assert isinstance(quantizer, BinaryConnect | BinaryNet) and quantizer.stochastic is stochastic
+        assert isinstance(quantizer, BinaryConnect | BinaryNet)
+        assert quantizer.stochastic is stochastic
     assert type(weight_quantizer("auto", 4, stochastic=stochastic)) is DoReFaWeight
 
 

@@ -94,7 +94,8 @@ def test_ttq_gradients(w: Tensor, threshold: float) -> None:
     codes = quantizer.quantize(w).code.tolist()
     pairs = list(zip(codes, grad.tolist(), strict=True))
     assert found.tolist() == [{1: 0.75, 0: 1.0, -1: 0.25}[code] * g for code, g in pairs]
-    assert quantizer.positive_scale.grad is not None and quantizer.negative_scale.grad is not None
+    assert quantizer.positive_scale.grad is not None
+    assert quantizer.negative_scale.grad is not None
     assert quantizer.positive_scale.grad.item() == sum(g for code, g in pairs if code == 1)
     assert quantizer.negative_scale.grad.item() == -sum(g for code, g in pairs if code == -1)
 
