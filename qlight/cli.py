@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -25,21 +23,9 @@ from qlight.errors import InputError
 from qlight.evaluation import evaluate, print_table, read_checkpoint, save_predictions, save_results
 from qlight.models import Classifier
 from qlight.models.checkpoint import check_same_network, check_weights, load_weights
+from qlight.noise import quiet
 
 ROOT = "runs"
-
-# With images in memory a loader without workers is the quick one; Lightning's advice to add workers is wrong here.
-_NOISE = (
-    ".*does not have many workers.*",
-    ".*args parameter is intended to run from within Python.*",
-    ".*log_every_n_steps.*",
-    "(?s).*JSONARGPARSE_DEPRECATION_WARNINGS.*",  # Lightning's use of an older jsonargparse interface
-    r"(?s).*was deprecated in v\d.*will be removed in v\d.*",
-    ".*isinstance.treespec, LeafSpec.*",  # Lightning's use of an older torch interface
-    ".*Experiment logs directory .* exists and is not empty.*",  # the CSV log shares TensorBoard's folder
-    ".*dirpath has changed from.*",  # a resumed run has a folder of its own
-    ".*Checkpoint directory .* exists and is not empty.*",
-)
 
 register_type(AttackSuite, serializer=lambda suite: suite.to_value(), deserializer=AttackSuite.from_value)
 
@@ -209,12 +195,8 @@ def run(args: Sequence[str], cli: type[CLI] = CLI) -> CLI:
     argv = sys.argv
     if len(argv) > 1 and argv[1:] != arguments:  # called from Python: LightningCLI compares with sys.argv
         sys.argv = [argv[0], *arguments]
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # its notes on devices, seeds and its makers' services
     try:
-        with warnings.catch_warnings():
-            for pattern in _NOISE:
-                warnings.filterwarnings("ignore", pattern)
+        with quiet():
             return cli(
                 Classifier,
                 L.LightningDataModule,

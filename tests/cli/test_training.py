@@ -103,17 +103,23 @@ def test_killed_run_resumes_to_the_same_weights(arrays: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(arrays: Path, tmp_path: Path, qlight: Any) -> None:
+@pytest.mark.parametrize(
+    ("precision", "compiled", "rel"),
+    [("64-true", "false", 1e-6), ("64-true", "true", 1e-6), ("32-true", "false", 1e-3), ("bf16-mixed", "false", 5e-2)],
+)
+def test_two_processes_train_as_one(arrays: Path, tmp_path: Path, qlight: Any, precision: str, compiled: str, rel: float) -> None:
     """The global batch, its batch-norm statistics and its mean gradient are the same, so loss and accuracy are, but for rounding."""
-    epochs = ("--trainer.max_epochs", "2", "--trainer.precision", "64-true")
+    epochs = ("--trainer.max_epochs", "2", "--trainer.precision", precision, "--model.compile", compiled)
     assert main(["fit", *options(arrays, tmp_path / "one", *epochs)]) == 0
     two = qlight("fit", *options(arrays, tmp_path / "two", *epochs), "--trainer.strategy", "ddp", "--trainer.devices", "2")
     assert two.returncode == 0, two.stderr
     one, both = metrics(tmp_path / "one"), metrics(tmp_path / "two")
-    for name in ("train_loss", "val_loss"):
-        assert both[name] == pytest.approx(one[name], rel=1e-6)
-    for name in ("train_acc", "val_acc"):
-        assert both[name] == one[name]
+    assert both["train_loss"] == pytest.approx(one["train_loss"], rel=rel)
+    assert both["train_acc"] == pytest.approx(one["train_acc"], abs=0 if precision == "64-true" else 0.1)
+    if precision != "64-true":  # two epochs of Adam carry short floats' rounding into the weights
+        return
+    assert both["val_loss"] == pytest.approx(one["val_loss"], rel=rel)
+    assert both["val_acc"] == one["val_acc"]
     ours, theirs = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name in ours:
         torch.testing.assert_close(theirs[name], ours[name], rtol=1e-5, atol=1e-6)
