@@ -73,8 +73,6 @@ class ImageDataModule(LightningDataModule):
                 raise InputError(f"Expected `{name}` to be a whole number of at least {least}, but got {value!r}.")
         if isinstance(validation, bool) or not ((isinstance(validation, int) and validation >= 0) or 0 <= validation < 1):
             raise InputError(f"Expected `validation` to be a number of images or a fraction in [0, 1), but got {validation!r}.")
-        # Under DDP a process may get no image of a small test set.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.validation = validation
@@ -138,6 +136,8 @@ class ImageDataModule(LightningDataModule):
 
     def _eval_dataloader(self, dataset: ImageDataset) -> DataLoader[Batch]:
         replicas, rank = self._replicas()
+        if len(dataset) < replicas:  # a process without a batch would leave the others waiting at the end of the epoch
+            raise InputError(f"Expected at least one evaluation image a process, but got {len(dataset)} for {replicas}; use fewer processes.")
         size = -(-self.eval_batch_size // replicas)
         return DataLoader(dataset, batch_size=size, sampler=EvalSampler(dataset, replicas, rank), **self._options())
 
