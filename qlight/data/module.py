@@ -137,7 +137,7 @@ class ImageDataModule(LightningDataModule):
     def _eval_dataloader(self, dataset: ImageDataset) -> DataLoader[Batch]:
         replicas, rank = self._replicas()
         if len(dataset) < replicas:  # a process without a batch would leave the others waiting at the end of the epoch
-            raise InputError(f"Expected at least one evaluation image a process, but got {len(dataset)} for {replicas}; use fewer processes.")
+            raise InputError(f"Expected an evaluation image for each process, but got {len(dataset)} for {replicas}; use fewer processes.")
         size = -(-self.eval_batch_size // replicas)
         return DataLoader(dataset, batch_size=size, sampler=EvalSampler(dataset, replicas, rank), **self._options())
 
