@@ -98,7 +98,10 @@ def _one_sentence(message: str) -> str:
 class CLI(LightningCLI):
     """LightningCLI with the verb ``attack``, checkpoints read without unpickling code, and one folder a run."""
 
+    #: the checkpoint that the verb was given, and its content
     _checkpoint: tuple[Path, dict[str, Any]] | None = None
+    #: the folder that this run makes for itself
+    _run_folder: Path | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -118,20 +121,18 @@ class CLI(LightningCLI):
         return parser
 
     def _parse_ckpt_path(self) -> None:
-        path = self._get_before_subcommand("ckpt_path")
+        verb = self.config["subcommand"]
+        path = self.config[verb].get("ckpt_path")
         if path is None or path in ("last", "best"):
             return
         self._checkpoint = (Path(path), read_checkpoint(Path(path)))
         hyper_parameters = self._checkpoint[1]["hyper_parameters"]
-        verb = self.config["subcommand"]
         defaults = self._subcommand_parsers[verb].get_defaults()["model"]
-        check_same_network(Path(path), self.config[verb]["model"].as_dict(), defaults.as_dict(), hyper_parameters)
+        given = self.config[verb]["model"].as_dict()
+        check_same_network(Path(path), given, defaults.as_dict(), hyper_parameters, training=verb == "fit")
         for name, value in hyper_parameters.items():
-            if name in defaults:
+            if name in defaults and name != "compile":
                 self.config[verb]["model"][name] = value
-
-    def _get_before_subcommand(self, key: str) -> Any:
-        return self.config[self.config["subcommand"]].get(key)
 
     def before_instantiate_classes(self) -> None:
         self.save_config_kwargs["config_filename"] = f"{self.config['subcommand']}.yaml"
@@ -146,6 +147,8 @@ class CLI(LightningCLI):
         kwargs.setdefault("default_root_dir", root)
         if trainer.get("logger") in (None, True):
             tensorboard = TensorBoardLogger(root, name=self.subcommand, default_hp_metric=False)
+            folder = Path(tensorboard.log_dir)
+            self._run_folder = None if folder.exists() else folder
             # the same folder as TensorBoard's; the version itself is never pinned, so that no run writes over another's files
             kwargs["logger"] = [tensorboard, CSVLogger(root, name=self.subcommand, version=tensorboard.version)]
         if self.subcommand == "attack":
@@ -162,21 +165,20 @@ class CLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except InputError:
-            _remove_run(self.trainer)
+            self._remove_run_folder()
             raise
 
-
-def _remove_run(trainer: L.Trainer) -> None:
-    """Remove the folder of a run that bad input ended before it came to anything."""
-    folder = Path(trainer.log_dir) if trainer.log_dir and trainer.is_global_zero else None
-    if folder is None or any(folder.rglob("*.ckpt")):
-        return
-    for logger in trainer.loggers:
-        logger.finalize("failed")
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        with contextlib.suppress(OSError):  # not empty: it holds other runs
-            parent.rmdir()
+    def _remove_run_folder(self) -> None:
+        """Remove the folder that this run made, where bad input ended it before it came to anything."""
+        folder = self._run_folder
+        if folder is None or not self.trainer.is_global_zero or any(folder.rglob("*.ckpt")):
+            return
+        for logger in self.trainer.loggers:
+            logger.finalize("failed")
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in (folder.parent, folder.parent.parent):
+            with contextlib.suppress(OSError):  # not empty: it holds other runs
+                parent.rmdir()
 
 
 def _callbacks() -> list[L.Callback]:

@@ -27,13 +27,16 @@ def describe(hyper_parameters: Mapping[str, Any]) -> str:
     return f"{hyper_parameters.get('network')} {name} at width {hyper_parameters.get('width')}"
 
 
-def check_same_network(path: Path, given: Mapping[str, Any], defaults: Mapping[str, Any], held: Mapping[str, Any]) -> None:
+def check_same_network(
+    path: Path, given: Mapping[str, Any], defaults: Mapping[str, Any], held: Mapping[str, Any], *, training: bool = False
+) -> None:
     """Raise InputError if a configuration asks for another network than the checkpoint at ``path`` holds.
 
     Args:
         given: the configuration's hyperparameters; one that equals its default was not asked for.
         defaults: the hyperparameters' defaults.
         held: the checkpoint's hyperparameters.
+        training: compare the training's hyperparameters too, since a resumed run goes on with those of the checkpoint.
     """
     missing = [key for key in NETWORK_KEYS if key not in held]
     if missing:
@@ -41,7 +44,8 @@ def check_same_network(path: Path, given: Mapping[str, Any], defaults: Mapping[s
             f"Expected `ckpt_path` to be a checkpoint of a qlight network, but {path} does not say its {', '.join(missing)}; "
             "use one that `fit` wrote."
         )
-    different = [key for key in NETWORK_KEYS if key in given and given[key] not in (defaults.get(key), held[key])]
+    keys = [key for key in held if key != "compile"] if training else NETWORK_KEYS
+    different = [key for key in keys if key in given and given[key] not in (defaults.get(key), held[key])]
     if different:
         names = ", ".join(f"{key}={given[key]!r}" for key in different)
         raise InputError(

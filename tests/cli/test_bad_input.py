@@ -124,6 +124,7 @@ def test_files_that_are_no_checkpoint(
         (["--model.width", "0.25"], ["width=0.25", "svhn w1a1 at width 0.125"]),
         (["--model.weight_bit_width", "2"], ["weight_bit_width=2", "w1a1"]),
         (["--model.activation_bit_width", "3"], ["activation_bit_width=3", "w1a1"]),
+        (["fit", "--model.learning_rate", "0.5"], ["learning_rate=0.5", "w1a1"]),
     ],
 )
 def test_checkpoint_of_another_network(
@@ -136,7 +137,8 @@ def test_checkpoint_of_another_network(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    line = _fails(["test", *_with_arrays(arrays), *asked, "--ckpt_path", str(checkpoint)], capsys, tmp_path)
+    verb, asked = (asked[0], asked[1:]) if asked[0] == "fit" else ("test", asked)
+    line = _fails([verb, *_with_arrays(arrays), *asked, "--ckpt_path", str(checkpoint)], capsys, tmp_path)
     assert all(word in line for word in ["`ckpt_path`", *words]), line
 
 
