@@ -17,13 +17,13 @@ from qlight.models.checkpoint import load_classifier
 from qlight.noise import quiet
 
 # What a CPU with two cores does in a few minutes. The networks are the paper's for SVHN at an eighth of its width.
-DATA = ["--data", "SyntheticDigits", "--data.train_size", "8000", "--data.test_size", "500"]
-TRAINING = ["--model.network", "svhn", "--model.width", "0.125", "--model.decay_epochs", "1", "--model.decay_rate", "0.65"]
+DATA = ["--data", "SyntheticDigits", "--data.train_size", "10000", "--data.test_size", "500"]
+TRAINING = ["--model.network", "svhn", "--model.width", "0.125", "--model.decay_epochs", "1", "--model.decay_rate", "0.7"]
 NETWORKS = {
-    "float": ["--model.learning_rate", "0.002", "--trainer.max_epochs", "4"],
+    "float": ["--model.learning_rate", "0.002", "--trainer.max_epochs", "3"],
     "w1a1": [
         *("--model.weight_bit_width", "1", "--model.activation_bit_width", "1"),
-        *("--model.learning_rate", "0.005", "--trainer.max_epochs", "8"),
+        *("--model.learning_rate", "0.005", "--trainer.max_epochs", "9"),
     ],
 }
 # Tables 11 and 12, with a fifth of BIM's iterations at five times their step

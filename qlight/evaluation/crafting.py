@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qlight.attacks.unchanged import unchanged
 from qlight.errors import InputError
 
 
@@ -77,7 +78,7 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
     spent = Spent()
     if hasattr(attack, "set_device"):
         attack.set_device(device)  # torchattacks asks the first parameter, which not every model has
-    with _unchanged(model), _seeded(seed), _counted(model, spent), torch.enable_grad():
+    with unchanged(model), _seeded(seed), _counted(model, spent), torch.enable_grad():
         _finish(device)
         start = time.perf_counter()
         try:
@@ -118,31 +119,6 @@ def _checked(adversarial: Any, images: Tensor, name: str) -> Tensor:
     if low < 0 or high > 1:
         raise wrong(f"values from {low:g} to {high:g}")
     return adversarial
-
-
-@contextlib.contextmanager
-def _unchanged(model: nn.Module) -> Iterator[None]:
-    """Freeze the parameters; afterwards restore training flags, requires_grad, grad and buffers of everything in `model`.
-
-    Buffers, because an attack that runs batch norm in training mode moves its running statistics. They are small.
-    """
-    training = [(module, module.training) for module in model.modules()]
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
-    buffers = [(module, name, buffer, buffer.clone()) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)]
-    for parameter, _, _ in parameters:
-        parameter.requires_grad_(False)
-        parameter.grad = None  # an attack that calls backward() or zero_grad() must not touch the caller's tensor
-    try:
-        yield
-    finally:
-        for module, flag in training:
-            module.training = flag
-        for parameter, required, grad in parameters:
-            parameter.requires_grad_(required)
-            parameter.grad = grad
-        with torch.no_grad():
-            for module, name, buffer, content in buffers:
-                module._buffers[name] = buffer.copy_(content)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from qlight.quantization.base import QuantizedTensor, Quantizer, check_bit_width, check_floating
 from qlight.quantization.ste import straight_through
@@ -28,6 +31,37 @@ def quantize_unit(x: Tensor, bit_width: int) -> Tensor:
     return x.mul(n).round_().div_(n)
 
 
+def _codes(squashed: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """round(n (t / (2 max|t|) + 1/2)) of t = tanh(w), as floats, and max|t|; an all-zero tensor maps to n/2 before rounding."""
+    low, high = torch.aminmax(squashed)
+    largest = torch.maximum(-low, high).clamp_min(torch.finfo(squashed.dtype).tiny)
+    return (squashed / (2 * largest)).add_(0.5).mul_(n).round_(), largest
+
+
+class _NormalizedTanh(torch.autograd.Function):
+    """Forward: quantized weights. Backward: the gradient of tanh(w) / max|tanh(w)|, the function before rounding.
+
+    Written out because autograd's chain of a dozen small kernels costs several percent of a training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, n: int) -> Tensor:
+        squashed = torch.tanh(w)
+        codes, largest = _codes(squashed, n)
+        ctx.save_for_backward(squashed, largest)
+        return codes.mul_(2).sub_(n).div_(n)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        squashed, largest = ctx.saved_tensors
+        # f_i = t_i / m with m = |t_k|: df_i/dt_j = [i = j] / m - t_i / m^2 * sign(t_j) [|t_j| = m] / (number of such j)
+        at_largest = squashed.abs().eq_(largest)
+        through_largest = (grad * squashed).sum() / (largest * largest * at_largest.sum())
+        inner = (grad / largest).sub_(squashed.sign().mul_(at_largest).mul_(through_largest))
+        return torch.ops.aten.tanh_backward(inner, squashed), None
+
+
 class DoReFaWeight(Quantizer):
     """n-bit weights w_q = 2 Q(tanh(w) / (2 max|tanh(w)|) + 1/2, n) - 1 in [-1, 1]; [13] equation (9).
 
@@ -44,20 +78,11 @@ class DoReFaWeight(Quantizer):
         super().__init__()
         self.bit_width = check_bit_width("bit_width", bit_width)
 
-    def _unit(self, w: Tensor) -> Tensor:
-        """``w`` mapped to [0, 1]; an all-zero tensor maps to 1/2."""
-        check_floating("w", w)
-        squashed = torch.tanh(w)
-        largest = squashed.abs().amax().clamp_min(torch.finfo(w.dtype).tiny)
-        return squashed / (2 * largest) + 0.5
-
     def forward(self, w: Tensor) -> Tensor:
+        check_floating("w", w)
         if self.bit_width == 1:
             return straight_through(w, self.quantize(w).value)
-        n = levels(self.bit_width)
-        unit = self._unit(w)
-        value = unit.detach().mul(n).round_().mul_(2).sub_(n).div_(n)
-        return straight_through(2 * unit - 1, value)
+        return _NormalizedTanh.apply(w, levels(self.bit_width))  # type: ignore[no-any-return]
 
     def quantize(self, w: Tensor) -> QuantizedTensor:
         check_floating("w", w)
@@ -67,7 +92,7 @@ class DoReFaWeight(Quantizer):
             mean = w.abs().mean()
             code = w.ge(0)
             return QuantizedTensor(code.to(torch.int32), 2 * mean, 0.5, 1, self.signed, torch.where(code, mean, -mean))
-        rounded = self._unit(w).mul(n).round_()
+        rounded = _codes(torch.tanh(w), n)[0]
         scale = torch.full((), 2 / n, dtype=w.dtype, device=w.device)
         value = rounded.mul(2).sub_(n).div_(n)
         return QuantizedTensor(rounded.to(torch.int32), scale, n / 2, self.bit_width, self.signed, value)
