@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import lightning as L
 from jsonargparse.typing import register_type
@@ -24,6 +23,7 @@ from qlight.evaluation import evaluate, print_table, read_checkpoint, save_predi
 from qlight.models import Classifier
 from qlight.models.checkpoint import check_same_network, check_weights, load_weights
 from qlight.noise import quiet
+from qlight.parser import Parser
 
 ROOT = "runs"
 
@@ -68,7 +68,7 @@ class Trainer(L.Trainer):
         if attacks is None:
             raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
         if ckpt_path is None:
-            raise InputError("Expected `--ckpt_path` to be the checkpoint to attack, but got none; `fit` writes one.")
+            raise InputError("Expected `ckpt_path` to be the checkpoint to attack, but got none; `fit` writes one.")
         path = Path(ckpt_path)
         load_weights(model, path, read_checkpoint(path))
         folder = Path(out or self.log_dir or ROOT)
@@ -79,20 +79,6 @@ class Trainer(L.Trainer):
             save_results(rows, folder)
             print(f"wrote {folder / 'results.csv'}, results.json" + (" and examples.png" if picture else ""))
         return rows
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one sentence."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(_one_sentence(message)) from ex
-
-
-def _one_sentence(message: str) -> str:
-    """What went wrong out of jsonargparse's many lines: our own sentence where it holds one."""
-    flat = " ".join(message.split())
-    own = re.search(r"(Expected `.*)", flat)
-    return own.group(1) if own else flat
 
 
 class CLI(LightningCLI):
@@ -123,7 +109,7 @@ class CLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         verb = self.config["subcommand"]
         path = self.config[verb].get("ckpt_path")
-        if path is None or path in ("last", "best"):
+        if path is None or (verb == "fit" and path in ("last", "best")):
             return
         self._checkpoint = (Path(path), read_checkpoint(Path(path)))
         hyper_parameters = self._checkpoint[1]["hyper_parameters"]
@@ -136,6 +122,15 @@ class CLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         self.save_config_kwargs["config_filename"] = f"{self.config['subcommand']}.yaml"
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse wraps what a constructor raises
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, InputError):
+                cause = cause.__cause__
+            raise (cause or error) from error
 
     def after_instantiate_classes(self) -> None:
         if self._checkpoint is not None:
@@ -162,6 +157,8 @@ class CLI(LightningCLI):
         return arguments
 
     def _run_subcommand(self, subcommand: str) -> None:
+        if subcommand != "fit" and self._checkpoint is None:
+            raise InputError(f"Expected `--ckpt_path` to be the checkpoint to {subcommand}, but got none; `fit` writes one.")
         try:
             super()._run_subcommand(subcommand)
         except InputError:
