@@ -47,7 +47,7 @@ def sentence(message: str, options: Iterable[str] = ()) -> str:
         close = nearest(name, DATA_MODULES)
         hint = f"did you mean {close}?" if close else "or give the dotted path of a LightningDataModule."
         return f"Expected `--data` to be one of {', '.join(DATA_MODULES)}, but got {name!r}; {hint}"
-    kinds = list(dict.fromkeys(_WORDS.get(kind, kind) for kind in _TYPE.findall(flat.split("Given value type")[0])))
+    kinds = list(dict.fromkeys(_WORDS.get(kind, str(kind)) for kind in _TYPE.findall(flat.split("Given value type")[0])))
     if key and value and kinds:
         return f"Expected `--{key.group(1)}` to be {' or '.join(kinds)}, but got {value.group(1)!r}; see --help-all."
     return re.sub(r'^Parser key "([^"]+)": ', r"Expected a usable `--\1`, but: ", flat)

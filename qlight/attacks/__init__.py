@@ -1,9 +1,27 @@
 """Attacks: what a suite names, and qlight's own `torchattacks.Attack` subclasses.
 
-Importing this package stays cheap: torchattacks (2.5 s) is imported only when an attack's name is resolved.
+Importing this package stays cheap: torchattacks (2.5 s) is imported only when an attack is named.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from qlight.attacks.spec import AttackSpec
 from qlight.attacks.suite import AttackSuite
 
-__all__ = ["AttackSpec", "AttackSuite"]
+if TYPE_CHECKING:
+    from qlight.attacks.carlini_wagner import CarliniWagnerL2
+    from qlight.attacks.spsa import SPSA
+    from qlight.attacks.zoo import ZOO
+
+_HOME = {"CarliniWagnerL2": "carlini_wagner", "SPSA": "spsa", "ZOO": "zoo"}
+
+__all__ = ["SPSA", "ZOO", "AttackSpec", "AttackSuite", "CarliniWagnerL2"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -50,7 +50,9 @@ def require_gradients(inference_mode: bool) -> None:
         )
 
 
-def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name: str, seed: int) -> tuple[Tensor, Spent]:
+def craft(
+    attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name: str, seed: int, index: Tensor | None = None
+) -> tuple[Tensor, Spent]:
     """The adversarial examples of one batch.
 
     Gradients are enabled, and the random state of torch, NumPy and Python is seeded inside and untouched outside. Every module's training
@@ -65,6 +67,7 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
         labels: int64, N.
         name: the attack's label, for errors.
         seed: of this batch; see `derived_seed`.
+        index: int64, N: which image of the test set each one is.
 
     Returns:
         images of the same shape, device and dtype, detached; what it took.
@@ -82,7 +85,9 @@ def craft(attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name
         _finish(device)
         start = time.perf_counter()
         try:
-            adversarial = attack(images.clone(), labels.clone())  # clones: an attack may work in place
+            # qlight's own attacks key an image's random numbers by its index, torchattacks' know none
+            own = {} if index is None or not hasattr(attack, "rows_per_image") else {"index": index}
+            adversarial = attack(images.clone(), labels.clone(), **own)  # clones: an attack may work in place
         except (TypeError, ValueError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise

@@ -136,7 +136,7 @@ class AttackEvaluation(LightningModule):
             assert isinstance(meter, AttackMeter)
             show(self.trainer, " ".join([*running, spec.name]))
             seed = derived_seed(self.seed, spec.name, int(index[0]))
-            adversarial, spent = craft(attack, self.module, images, labels, name=spec.name, seed=seed)
+            adversarial, spent = craft(attack, self.module, images, labels, name=spec.name, seed=seed, index=index)
             adversarial_predictions = self._predict(adversarial, labels)
             meter.update(images, adversarial, labels, predictions, adversarial_predictions)
             meter.cost.update(spent.seconds, spent.queries, spent.gradients)

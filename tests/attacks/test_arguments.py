@@ -126,11 +126,17 @@ def test_every_default_of_torchattacks_passes_its_own_check_unchanged() -> None:
         if name in ("MultiAttack", "LGV"):  # these take more than a model
             continue
         attack_class = getattr(torchattacks, name)
-        parameters = AttackSpec.create(None, name).parameters
-        spec = AttackSpec.create(None, name, parameters)
+        parameters = AttackSpec.create(None, f"torchattacks.{name}").parameters
+        spec = AttackSpec.create(None, f"torchattacks.{name}", parameters)
         assert spec.parameters == parameters, name
         assert all(type(spec.parameters[key]) is type(value) for key, value in parameters.items()), name
         assert spec.attack_class is attack_class
+
+
+def test_a_short_name_means_qlights_own_attack_where_both_have_one() -> None:
+    assert AttackSpec.create(None, "spsa").class_path == "qlight.attacks.SPSA"
+    assert AttackSpec.create(None, "zoo").class_path == "qlight.attacks.ZOO"
+    assert AttackSpec.create(None, "torchattacks.SPSA").class_path == "torchattacks.SPSA"
 
 
 def test_plain_values_survive_strict_json() -> None:

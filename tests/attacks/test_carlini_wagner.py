@@ -1,0 +1,450 @@
+"""CarliniWagnerL2 against a plain scalar implementation of the published algorithm, a closed form, and the promises of the base class."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from qlight.attacks.carlini_wagner import CarliniWagnerL2
+from qlight.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def smooth_net(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Sequential:
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Tanh(), nn.Flatten(), nn.Linear(6 * 2 * 2, 4))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(2)
+    return net.to(dtype).eval()
+
+
+def images_for(net: nn.Module, count: int, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Images with some pixels at exactly 0 and 1, and the labels that the network gives them."""
+    generator = torch.Generator().manual_seed(seed)
+    images = (torch.rand(count, 3, 5, 5, generator=generator, dtype=torch.float64) * 1.6 - 0.3).clamp(0, 1)
+    images = images.to(next(net.parameters()).dtype)
+    with torch.no_grad():
+        return images, net(images).argmax(1)
+
+
+class Rescaled(nn.Module):
+    """Logits times `times` plus `by`."""
+
+    def __init__(self, net: nn.Module, times: float = 1.0, by: float = 0.0) -> None:
+        super().__init__()
+        self.net, self.times, self.by = net, times, by
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images) * self.times + self.by
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return (images * 255).round() @ weight.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return gradients[0] @ weight, None
+
+
+class IntegerNet(nn.Module):
+    """8-bit pixels and integer weights: sums of integers below 2^24, exact in float32 in any order; a straight-through gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.weight = nn.Parameter(torch.randint(-3, 4, (3, 75), generator=generator).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return _Rounded.apply(images.flatten(1), self.weight)  # pyright: ignore[reportReturnType]
+
+
+class Reference:
+    """One image at a time in plain Python, as published: l2_attack.py's loops with the squared distance and the loss of one image."""
+
+    def __init__(self, net: nn.Module, targeted: bool = False, **settings: Any) -> None:
+        defaults = {"c": 0.9, "kappa": 0.0, "steps": 100, "search_steps": 10, "learning_rate": 0.1, "abort_early": True, "upper": 1e10}
+        self.net, self.targeted, self.set = net, targeted, {**defaults, **settings}
+
+    def objective(self, variable: Tensor, image: Tensor, first: bool) -> tuple[Tensor, Tensor]:
+        point = (torch.tanh(variable) + 1) / 2
+        if first:
+            point = point + (image - point).detach()
+        return point, self.net(point[None])[0]
+
+    def wins(self, logits: Tensor, label: int) -> tuple[Tensor, bool]:
+        others = torch.stack([value for place, value in enumerate(logits) if place != label]).max()
+        gap = others - logits[label] if self.targeted else logits[label] - others
+        predicted = int(logits.argmax())
+        right = predicted == label if self.targeted else predicted != label
+        return gap, right and float(gap.detach()) <= -self.set["kappa"]
+
+    def attack(self, image: Tensor, label: int) -> tuple[Tensor | None, int, int]:
+        """The example or None, the queries, and the search steps that were cut short."""
+        one = self.set
+        start = torch.atanh((2 * image - 1) * 0.999999)
+        anchor = (torch.tanh(start) + 1) / 2
+        low, high, c = 0.0, one["upper"], one["c"]
+        best, best_l2, queries, cut = None, math.inf, 0, 0
+        for outer in range(one["search_steps"]):
+            if one["search_steps"] >= 10 and outer == one["search_steps"] - 1:
+                c = high
+            w, m, v = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+            previous, worked = math.inf, False
+            for inner in range(one["steps"]):
+                w.requires_grad_(True)
+                point, logits = self.objective(w, image, inner == 0)
+                queries += 1
+                gap, won = self.wins(logits, label)
+                l2 = float(((point.detach() - image) ** 2).sum())
+                if won:
+                    worked = True
+                    if l2 < best_l2:
+                        best, best_l2 = point.detach().clone(), l2
+                    if l2 == 0:
+                        return best, queries, cut
+                unchanged_distance = (((torch.tanh(w) + 1) / 2 - anchor) ** 2).sum()
+                hinge = torch.relu(gap + one["kappa"])
+                (g,) = torch.autograd.grad(unchanged_distance + c * hinge, w)
+                loss = l2 + c * float(hinge.detach())
+                if one["abort_early"] and inner % max(1, one["steps"] // 10) == 0:
+                    if loss >= 0.9999 * previous:
+                        cut += 1
+                        break
+                    previous = loss
+                m = 0.9 * m + 0.1 * g
+                v = 0.999 * v + 0.001 * g * g
+                t = inner + 1
+                w = (w - one["learning_rate"] * (m / (1 - 0.9**t)) / (torch.sqrt(v / (1 - 0.999**t)) + 1e-8)).detach()
+            if worked:
+                high = min(high, c)
+                c = (low + high) / 2
+            else:
+                low = max(low, c)
+                c = (low + high) / 2 if best is not None else min(10 * c, one["upper"])
+        return best, queries, cut
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {"steps": 30, "search_steps": 5},
+    {"steps": 30, "search_steps": 5, "abort_early": False},
+    {"steps": 20, "search_steps": 10, "c": 1e-3},
+    {"steps": 7, "search_steps": 4, "c": 1e-2, "kappa": 0.5},
+    {"steps": 40, "search_steps": 4, "c": 5.0, "kappa": 5.0, "abort_early": False},
+    {"steps": 12, "search_steps": 6, "c": 1e-4, "upper": 0.05},
+]
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_equals_the_plain_implementation(setting: dict[str, Any], targeted: bool) -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 6)
+    if targeted:
+        labels = (labels + 1) % 4
+    attack = CarliniWagnerL2(net, max_rows=4, **setting)  # 4 of 6: neighbours are at other search steps and iterations
+    if targeted:
+        attack.set_mode_targeted_by_label(quiet=True)
+    examples = attack(images, labels)
+    assert attack.report is not None
+    for row in range(len(images)):
+        expected, queries, _ = Reference(net, targeted, **setting).attack(images[row], int(labels[row]))
+        assert bool(attack.report.success[row]) == (expected is not None)
+        torch.testing.assert_close(examples[row], images[row] if expected is None else expected, rtol=0, atol=1e-9)
+        assert int(attack.report.queries[row]) == queries
+
+
+def test_the_plain_comparison_covers_aborts_and_failures() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 6)
+    cut = [Reference(net, **SETTINGS[0]).attack(image, int(label))[2] for image, label in zip(images, labels, strict=True)]
+    failed = [Reference(net, **SETTINGS[5]).attack(image, int(label))[0] is None for image, label in zip(images, labels, strict=True)]
+    assert any(cut)
+    assert any(failed)
+
+
+def test_result_does_not_depend_on_the_batch_on_an_integer_model() -> None:
+    net = IntegerNet()
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randint(0, 256, (11, 3, 5, 5), generator=generator).float() / 255
+    with torch.no_grad():
+        labels = net(images).argmax(1)
+    whole = CarliniWagnerL2(net, steps=15, search_steps=4)
+    expected = whole(images, labels)
+    assert whole.report is not None
+    assert bool(whole.report.success.all())
+    assert len(set(whole.report.queries.tolist())) > 1  # images leave at different times
+    order = torch.randperm(11, generator=generator)
+    for rows in (1, 3, 8):
+        attack = CarliniWagnerL2(net, steps=15, search_steps=4, max_rows=rows)
+        assert torch.equal(attack(images[order], labels[order]), expected[order])
+        assert attack.report is not None
+        assert torch.equal(attack.report.queries, whole.report.queries[order])
+    alone = CarliniWagnerL2(net, steps=15, search_steps=4)
+    assert torch.equal(torch.cat([alone(images[[row]], labels[[row]]) for row in range(11)]), expected)
+
+
+@settings(max_examples=8, deadline=None)
+@given(rows=st.integers(1, 7), count=st.integers(0, 6), seed=st.integers(0, 2**16))
+def test_result_does_not_depend_on_max_rows(rows: int, count: int, seed: int) -> None:
+    net = smooth_net(seed % 5)
+    images, labels = images_for(net, count, seed)
+    one, other = (CarliniWagnerL2(net, steps=10, search_steps=3, max_rows=size) for size in (rows, 128))
+    torch.testing.assert_close(one(images, labels), other(images, labels), rtol=0, atol=1e-9)
+
+
+def test_a_constant_on_all_logits_changes_nothing() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 6)
+    plain, shifted = (CarliniWagnerL2(model, steps=30, search_steps=4) for model in (net, Rescaled(net, by=-100.0)))
+    torch.testing.assert_close(shifted(images, labels), plain(images, labels), rtol=0, atol=1e-7)
+    assert plain.report is not None
+    assert bool(plain.report.success.all())
+
+
+@pytest.mark.parametrize("kappa", [0.0, 5.0])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_examples_have_the_margin_kappa_and_hardly_more(kappa: float, targeted: bool) -> None:
+    net = Rescaled(smooth_net(), times=4.0)  # a targeted margin of 5 would be out of reach
+    images, labels = images_for(net, 6)
+    if targeted:
+        labels = (labels + 1) % 4
+    attack = CarliniWagnerL2(net, kappa=kappa, steps=100, abort_early=False, learning_rate=0.05)
+    if targeted:
+        attack.set_mode_targeted_by_label(quiet=True)
+    examples = attack(images, labels)
+    assert attack.report is not None
+    found = attack.report.success
+    assert bool(found.all())
+    with torch.no_grad():
+        logits = net(examples)
+    own = logits.gather(1, labels[:, None])[:, 0]
+    other = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    margin = (own - other if targeted else other - own)[found]
+    assert bool((margin >= kappa).all())
+    assert float(margin.median()) < kappa + 0.05
+    assert torch.equal((logits.argmax(1) == labels)[found], torch.full_like(margin, targeted, dtype=torch.bool))
+
+
+class Tied(nn.Module):
+    """The logits of classes 0 and 1 tie wherever pixel 0 is above a half, so the prediction stays 0 at margin 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        excess = (0.5 - images.flatten(1)[:, 0]).clamp(min=0)
+        return torch.stack([excess, 0 * excess], 1)
+
+
+def test_a_tie_that_leaves_the_prediction_is_no_success() -> None:
+    images = torch.full((1, 1, 2, 2), 0.4)
+    attack = CarliniWagnerL2(Tied(), steps=20, search_steps=3)
+    assert torch.equal(attack(images, torch.tensor([0])), images)
+    assert attack.report is not None
+    assert not bool(attack.report.success.any())
+
+
+class TwoClasses(nn.Module):
+    def __init__(self, weight: Tensor, bias: float) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight), bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        score = images.flatten(1) @ self.weight + self.bias
+        return torch.stack([score, -score], 1)
+
+
+def test_distance_of_a_linear_model_is_the_closed_form() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(48, generator=generator, dtype=torch.float64)
+    images = 0.3 + 0.4 * torch.rand(20, 3, 4, 4, generator=generator, dtype=torch.float64)  # the box plays no part
+    net = TwoClasses(weight, -float(images.flatten(1).mean(0) @ weight))
+    with torch.no_grad():
+        logits = net(images)
+    attack = CarliniWagnerL2(net, steps=100, learning_rate=0.02, abort_early=False)
+    examples = attack(images, logits.argmax(1))
+    assert attack.report is not None
+    assert bool(attack.report.success.all())
+    l2 = (examples - images).flatten(1).norm(dim=1)
+    bound = logits[:, 0].abs() / weight.norm()  # the distance of the image to the plane
+    assert bool((l2 >= bound - 1e-12).all())
+    assert float(l2.mean() / bound.mean()) < 1.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_pixels_at_the_edge_of_the_box_move(value: float, dtype: torch.dtype) -> None:
+    images = torch.full((2, 3, 4, 4), value, dtype=dtype)
+    net = TwoClasses(torch.ones(48, dtype=dtype), -36.0 if value else -12.0)
+    label = torch.full((2,), 0 if value else 1)
+    with torch.no_grad():
+        assert torch.equal(net(images).argmax(1), label)
+    attack = CarliniWagnerL2(net, steps=100, search_steps=3, abort_early=False)  # the abort would end it: such pixels start slowly
+    examples = attack(images, label)
+    assert attack.report is not None
+    assert bool(attack.report.success.all())
+    assert bool((examples != images).all())
+    assert bool(((examples >= 0) & (examples <= 1)).all())
+
+
+def test_a_failure_returns_the_clean_image() -> None:
+    images, _ = images_for(smooth_net(), 3)
+    net = TwoClasses(torch.full((75,), 1e-3, dtype=torch.float64), 10.0)  # class 0 everywhere
+    attack = CarliniWagnerL2(net, steps=10)
+    assert torch.equal(attack(images, torch.zeros(3, dtype=torch.int64)), images)
+    assert attack.report is not None
+    assert not bool(attack.report.success.any())
+
+
+def test_misclassified_images_come_back_as_they_are_after_one_query() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 5)
+    wrong = labels.clone()
+    wrong[1::2] = (labels[1::2] + 1) % 4
+    attack = CarliniWagnerL2(net, steps=20, search_steps=3)
+    examples = attack(images, wrong)
+    assert attack.report is not None
+    assert torch.equal(examples[1::2], images[1::2])
+    assert attack.report.success.all()
+    assert attack.report.queries[1::2].tolist() == [1, 1]
+    assert bool((examples[::2] != images[::2]).flatten(1).any(1).all())
+
+
+@pytest.mark.parametrize("abort_early", [False, True])
+def test_query_counts_are_exact(abort_early: bool) -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 7)
+    seen: list[int] = []
+    hook = net.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    attack = CarliniWagnerL2(net, steps=20, search_steps=3, abort_early=abort_early, max_rows=3)
+    attack(images, labels)
+    hook.remove()
+    assert attack.report is not None
+    queries = attack.report.queries
+    assert sum(seen) == int(queries.sum())
+    assert max(seen) <= 3
+    assert torch.equal(queries, attack.report.iterations)
+    if abort_early:
+        assert int(queries.min()) < 60
+    else:
+        assert queries.tolist() == [60] * 7
+
+
+def test_a_query_budget_ends_with_the_best_so_far() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 6)
+    budgeted = CarliniWagnerL2(net, steps=30, search_steps=5, abort_early=False, query_budget=30)
+    one_step = CarliniWagnerL2(net, steps=30, search_steps=1, abort_early=False)
+    assert torch.equal(budgeted(images, labels), one_step(images, labels))
+    assert budgeted.report is not None
+    assert budgeted.report.queries.tolist() == [30] * 6
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 3)
+    net.train()
+    net[0].eval()
+    parameters = list(net.parameters())
+    parameters[0].requires_grad_(False)
+    parameters[1].grad = torch.ones_like(parameters[1])
+    kept = parameters[1].grad
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with torch.no_grad():
+        CarliniWagnerL2(net, steps=5, search_steps=2)(images, labels)
+    assert [module.training for module in net.modules()] == [True, False, True, True, True]
+    assert [parameter.requires_grad for parameter in parameters] == [False, True, True, True]
+    assert parameters[1].grad is kept
+    assert torch.equal(kept, torch.ones_like(kept))
+    assert [parameter.grad is None for parameter in parameters] == [True, False, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_floating_point_types(dtype: torch.dtype) -> None:
+    net = smooth_net(dtype=dtype)
+    images, labels = images_for(net, 6)
+    attack = CarliniWagnerL2(net, steps=30, search_steps=10)
+    examples = attack(images, labels)
+    assert attack.report is not None
+    assert examples.dtype == dtype
+    assert bool(attack.report.success.all())
+    assert bool(((examples >= 0) & (examples <= 1)).all())
+    with torch.no_grad():
+        assert bool((net(examples).argmax(1) != labels).all())
+    reference = smooth_net()
+    double = CarliniWagnerL2(reference, steps=30, search_steps=10)(images.double(), labels)
+    l2, expected = ((batch.double() - images.double()).flatten(1).norm(dim=1).mean() for batch in (examples, double))
+    assert float(l2) == pytest.approx(float(expected), rel={2: 0.2, 4: 0.02, 8: 1e-6}[dtype.itemsize])
+
+
+class Overflowing(nn.Module):
+    """Its gradient at the first point is not a number."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.calls = net, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.net(images)
+        self.calls += 1
+        if self.calls == 1:
+            logits.register_hook(lambda gradient: gradient * torch.nan)
+        return logits
+
+
+def test_a_gradient_that_is_not_a_number_is_survived() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 2)
+    attack = CarliniWagnerL2(Overflowing(net), steps=20, search_steps=1)
+    attack(images, labels)
+    assert attack.report is not None
+    assert bool(attack.report.success.all())
+
+
+def test_no_images() -> None:
+    net = smooth_net()
+    images, labels = images_for(net, 0)
+    assert CarliniWagnerL2(net)(images, labels).shape == images.shape
+
+
+class Severed(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.detach().flatten(1)[:, :3]
+
+
+def test_a_model_without_gradient_is_refused() -> None:
+    with pytest.raises(InputError, match="Expected `model` to be differentiable"):
+        CarliniWagnerL2(Severed())(torch.rand(1, 1, 2, 2), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, value) for name in ("c", "learning_rate", "upper") for value in (0.0, -1.0, math.nan, math.inf, "1", True)],
+        *[("kappa", value) for value in (-1.0, math.nan, math.inf, None)],
+        *[(name, value) for name in ("steps", "search_steps") for value in (0, -1, 2.5, True)],
+        ("upper", 0.5),
+        ("max_rows", 0),
+        ("query_budget", 0),
+    ],
+)
+def test_bad_arguments_are_named(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"^Expected `{name}` ") as caught:
+        CarliniWagnerL2(smooth_net(), **{name: value})  # pyright: ignore[reportArgumentType]
+    assert str(value) in str(caught.value)
