@@ -84,6 +84,30 @@ def test_every_precision_runs_forward_and_backward(weights: int, activations: in
     assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in network.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        *(("binary_connect", 1), ("binary_net", 1), ("xnor_net", 1), ("twn", 2), ("ttq", 2), ("dorefa", 3)),
+        *(("fixed_point", 4), ("power_of_two", 4), ("min_max", 4)),
+    ],
+)
+@pytest.mark.parametrize("activations", [1, 2, 32])
+def test_every_named_weight_quantizer_trains_a_network(name: str, bits: int, activations: int) -> None:
+    torch.manual_seed(0)
+    network = build_network("svhn", 0.125, Precision(bits, activations, weight_quantizer=name))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    images, labels = torch.rand(20, 3, 32, 32), torch.arange(20) % 10
+    losses = []
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(images), labels)
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert min(losses[1:]) < losses[0]
+
+
 def test_forward_is_the_composition_written_by_hand() -> None:
     """w1a1 against plain torch functions: pad -1, convolve signs, pool, normalize, sign."""
     torch.manual_seed(1)
