@@ -14,6 +14,7 @@ from jsonargparse.typing import register_type
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 import qlight.data  # noqa: F401 - registers the data modules' short names
@@ -148,7 +149,10 @@ class CLI(LightningCLI):
             kwargs["logger"] = [tensorboard, CSVLogger(root, name=self.subcommand, version=tensorboard.version)]
         if self.subcommand == "attack":
             kwargs["inference_mode"] = False  # gradients of the input are needed
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ValueError) as error:
+            raise InputError(f"Expected `--trainer` options that work here, but Lightning says: {error}") from error
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         arguments = super()._prepare_subcommand_kwargs(subcommand)
@@ -164,6 +168,15 @@ class CLI(LightningCLI):
         except InputError:
             self._remove_run_folder()
             raise
+        except MisconfigurationException as error:
+            self._remove_run_folder()
+            raise InputError(f"Expected settings that go together, but Lightning says: {error}") from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            self._remove_run_folder()
+            reason = f"{error.filename!r} cannot be used ({error.strerror})"
+            raise InputError(f"Expected folders and files that can be read and written, but {reason}; choose another one.") from error
 
     def _remove_run_folder(self) -> None:
         """Remove the folder that this run made, where bad input ended it before it came to anything."""

@@ -30,7 +30,7 @@ def sentence(message: str, options: Iterable[str] = ()) -> str:
     "Expected `--model.width` to be a number, but got 'abc'; see --help-all."
     """
     flat = " ".join(message.split())
-    if own := re.search(r"(Expected `.*?)(?: - Expected a <class| Given value type:|$)", flat):
+    if own := re.search(r"(Expected (?!an? )[^`<]{0,40}`.*?)(?: - Expected a <class| Given value type:|$)", flat):
         return own.group(1)
     if unknown := re.search(r"unrecognized arguments: (\S+)", flat):
         name = unknown.group(1).split("=")[0]

@@ -71,6 +71,9 @@ def _with_arrays(arrays: Path, *more: str) -> list[str]:
         (["fit", "--data", "SyntheticDigits", "--data.train_size", "-5"], ["`train_size`", "-5"]),
         (["fit", "--data", "SyntheticDigits", "--data.batch_size", "0"], ["`batch_size`", "0"]),
         (["fit", *TINY], ["`--data`", "missing"]),
+        (["fit", "--data", "SyntheticDigits", "--trainer.strategy", "nope"], ["`--trainer`", "nope"]),
+        (["attack", "--data", "SyntheticDigits", "--attacks", "{x: {class_path: FGSM, init_args: {epsilon: 1}}}"], ["`epsilon`", "eps"]),
+        (["attack", "--data", "SyntheticDigits", "--attacks", "{x: {FGSM: 1}}"], ["`x`", "class_path"]),
         (["test", "--data", "SyntheticDigits"], ["`--ckpt_path`", "none"]),
         (["fit", "--config", "nowhere.yaml"], ["nowhere.yaml"]),
         (["attack", "--data", "SyntheticDigits", "--attacks", "FGSM"], ["`--ckpt_path`"]),
@@ -86,6 +89,15 @@ def test_wrong_words(
     monkeypatch.chdir(tmp_path)
     line = _fails(args, capsys, tmp_path)
     assert all(word in line for word in words), line
+
+
+def test_output_folder_that_cannot_be_made(
+    arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("not a folder")
+    line = _fails(["fit", *_with_arrays(arrays), *TINY, "--trainer.default_root_dir", "file"], capsys, tmp_path)
+    assert "file" in line
 
 
 def test_attack_without_attacks(
