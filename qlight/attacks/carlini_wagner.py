@@ -135,6 +135,8 @@ class CarliniWagnerL2(PerImageAttack):
         with torch.enable_grad():
             sent = sent.detach().requires_grad_()
             logits = self.logits(sent)
+            if torch.is_inference_mode_enabled():
+                raise InputError("Expected gradients, but inference mode is on; leave it, for example with Trainer(inference_mode=False).")
             if not logits.requires_grad:
                 raise InputError("Expected `model` to be differentiable, but its logits carry no gradient; use SPSA or ZOO on it.")
             margin = self.margin(logits.to(_working(logits)), label)  # a difference of float16 logits would be rounded

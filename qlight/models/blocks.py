@@ -44,6 +44,11 @@ class Precision:
         check_bit_width("activation_bit_width", self.activation_bit_width, full_precision=True)
         if self.gradient_bit_width is not None:
             check_bit_width("gradient_bit_width", self.gradient_bit_width)
+        if self.stochastic and not any(getattr(quantizer, "stochastic", False) for quantizer in (self.weights(), self.activation())):
+            raise InputError(
+                f"Expected `stochastic` only where a quantizer draws at random, but {self.name} has none; "
+                "use 1-bit weights or activations, or leave it out."
+            )
 
     @property
     def name(self) -> str:

@@ -108,6 +108,17 @@ def test_every_named_weight_quantizer_trains_a_network(name: str, bits: int, act
     assert min(losses[1:]) < losses[0]
 
 
+@pytest.mark.parametrize(("weights", "activations", "allowed"), [(1, 1, True), (1, 32, True), (2, 1, True), (2, 2, False), (32, 32, False)])
+def test_stochastic_is_refused_where_nothing_draws(weights: int, activations: int, allowed: bool) -> None:
+    if allowed:
+        network = build_network("svhn", 0.125, Precision(weights, activations, stochastic=True)).train()
+        images = torch.rand(4, 3, 32, 32)
+        assert not torch.equal(network(images), network(images))
+    else:
+        with pytest.raises(InputError, match="`stochastic`"):
+            Precision(weights, activations, stochastic=True)
+
+
 def test_forward_is_the_composition_written_by_hand() -> None:
     """w1a1 against plain torch functions: pad -1, convolve signs, pool, normalize, sign."""
     torch.manual_seed(1)
