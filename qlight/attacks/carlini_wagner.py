@@ -85,6 +85,13 @@ class CarliniWagnerL2(PerImageAttack):
     def rows_per_image(self) -> int:
         return 1
 
+    def may_finish(self, age: int) -> bool:
+        # after its first iteration where the image was adversarial already; else search steps end early only by the abort
+        return age == 1 or (age >= self.search_steps if self.abort_early else age == self.steps * self.search_steps)
+
+    def constant(self, state: State) -> Tensor:
+        return state["best_c"].double()
+
     def start(self, state: State) -> None:
         image, count = state["image"], state["iteration"]
         work = _working(image)
@@ -105,6 +112,7 @@ class CarliniWagnerL2(PerImageAttack):
             "upper": scalar + self.upper,
             "example": image.clone(),
             "distance": scalar + torch.inf,  # squared l2 of the example
+            "best_c": scalar + torch.nan,  # the c that gave it
         }
 
     @property
@@ -132,9 +140,13 @@ class CarliniWagnerL2(PerImageAttack):
 
     def _judge(self, sent: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The margin (n), whether the class is as wanted (bool, n), and the margin's gradient in the image (n x C x H x W)."""
+        margin, reached, slope = self.in_pieces(self._judge_piece, sent, label)
+        return margin, reached, slope
+
+    def _judge_piece(self, sent: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.enable_grad():
             sent = sent.detach().requires_grad_()
-            logits = self.logits(sent)
+            (logits,) = self.outputs(sent)
             if torch.is_inference_mode_enabled():
                 raise InputError("Expected gradients, but inference mode is on; leave it, for example with Trainer(inference_mode=False).")
             if not logits.requires_grad:
@@ -147,6 +159,7 @@ class CarliniWagnerL2(PerImageAttack):
         better = success & (distance < state["distance"])
         state["example"] = torch.where(column(better, sent), sent, state["example"])
         state["distance"] = torch.where(better, distance, state["distance"])
+        state["best_c"] = torch.where(better, state["c"], state["best_c"])
         state["hit"] = state["hit"] | success
 
     def _adam(self, state: State, gradient: Tensor) -> None:

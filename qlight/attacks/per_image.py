@@ -7,7 +7,9 @@ a model whose arithmetic is exact it is the same, on a float model the same up t
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +29,32 @@ class Report:
 
     Attributes:
         success: whether an adversarial example was found; where not, the attack returned the clean image.
-        queries: images forwarded.
+        queries: images that the attack asked the model about.
         iterations: steps taken.
+        forwards: images that the model computed for it: fewer than the queries where an attack knows an answer without computing it.
+        c: the weight of the loss against the distance that gave the example, float64; NaN where there is none.
     """
 
     success: Tensor
     queries: Tensor
     iterations: Tensor
+    forwards: Tensor
+    c: Tensor
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Images whose attack is over, as they leave: what `Report` holds for them, and the examples.
+
+    Attributes:
+        row: int64, n: where the images stood in the call's inputs.
+        examples: n x C x H x W: adversarial, or the clean image where there was no success.
+        report: of these images.
+    """
+
+    row: Tensor
+    examples: Tensor
+    report: Report
 
 
 class PerImageAttack(Attack):
@@ -57,18 +78,38 @@ class PerImageAttack(Attack):
             raise InputError(f"Expected `query_budget` to be at least 1 or None, but got {query_budget}.")
         self.supported_mode = ["default", "targeted"]
         self.seed = 0 if seed is None else seed
-        self.max_rows = max_rows
+        self.max_rows = self._rows = max_rows
         self.query_budget = query_budget
         self.report: Report | None = None
         self._label_range: tuple[int, int] | None = None
 
     #: queries that `best` takes for one image
     final_queries: int = 0
+    #: whether images have entered since the last step
+    entered: bool = False
+    #: called with images as soon as they are finished, in whatever order that happens
+    on_finished: Callable[[Finished], None] | None = None
 
     @property
     @abstractmethod
     def rows_per_image(self) -> int:
         """How many images a step forwards for one image in work."""
+
+    @property
+    def pool(self) -> int:
+        """How many images are in work at once."""
+        return max(1, self.max_rows // self.rows_per_image)
+
+    def may_finish(self, age: int) -> bool:
+        """Whether `step` can say that an image is finished at its `age`-th iteration, from 1.
+
+        Where this is False the host does not wait for the device. An attack that always runs its full course says so here.
+        """
+        return True
+
+    def constant(self, state: State) -> Tensor:
+        """The c that gave each image's best example: float64, n; NaN in an attack without such a constant."""
+        return torch.full(state["row"].shape, torch.nan, dtype=torch.float64, device=state["row"].device)
 
     @abstractmethod
     def start(self, state: State) -> None:
@@ -102,29 +143,56 @@ class PerImageAttack(Attack):
         if self.query_budget is not None and self.query_budget < least:
             raise InputError(f"Expected `query_budget` to allow one step of {least} queries, but got {self.query_budget}; raise it.")
         result = images.clone()
-        success = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        queries, iterations = torch.zeros_like(index), torch.zeros_like(index)
-        capacity = max(1, self.max_rows // self.rows_per_image)
+        report = Report(
+            success=torch.zeros(len(images), dtype=torch.bool, device=images.device),
+            queries=torch.zeros_like(index),
+            iterations=torch.zeros_like(index),
+            forwards=torch.zeros_like(index),
+            c=torch.full(index.shape, torch.nan, dtype=torch.float64, device=images.device),
+        )
         waiting, state = 0, self._new(images[:0], goals[:0], index[:0], 0)
-        while waiting < len(images) or len(state["row"]):
-            room = slice(waiting, waiting + capacity - len(state["row"]))
-            if room.start < min(room.stop, len(images)):
+        ages: list[int] = []  # the iterations of the images in work, which the host can know without asking the device
+        while waiting < len(images) or ages:
+            room = slice(waiting, waiting + self.pool - len(ages))
+            self.entered = room.start < min(room.stop, len(images))
+            if self.entered:
                 new = self._new(images[room], goals[room], index[room], room.start)
-                state = {name: torch.cat([state[name], new[name]]) for name in new}
+                state = {name: torch.cat([state[name], new[name]]) for name in new} if ages else new
+                ages += [0] * len(new["row"])
                 waiting = room.start + len(new["row"])
             finished = self.step(state)
             state["iteration"] += 1
+            ages = [age + 1 for age in ages]
             if self.query_budget is not None:
                 finished |= state["queries"] + self.rows_per_image + self.final_queries > self.query_budget
-            if bool(finished.any()):
-                done = {name: tensor[finished] for name, tensor in state.items()}
-                examples, found = self.best(done)
-                rows = done["row"]
-                result[rows] = torch.where(column(found, examples), examples, images[rows])
-                success[rows], queries[rows], iterations[rows] = found, done["queries"], done["iteration"]
+            if not any(map(self._may_leave, ages)):
+                continue
+            gone = finished.tolist()  # the one place where the host waits for the device
+            if any(gone):
+                self._leave({name: tensor[finished] for name, tensor in state.items()}, images, result, report)
                 state = {name: tensor[~finished] for name, tensor in state.items()}
-        self.report = Report(success, queries, iterations)
+                ages = [age for age, left in zip(ages, gone, strict=True) if not left]
+        self.report = report
         return result
+
+    def _leave(self, done: State, images: Tensor, result: Tensor, report: Report) -> None:
+        """Write down what the finished images `done` came to, and tell `on_finished`."""
+        examples, found = self.best(done)
+        row = done["row"]
+        examples = torch.where(column(found, examples), examples, images[row])
+        result[row] = examples
+        c = torch.where(found, self.constant(done), torch.nan)
+        own = Report(found, done["queries"], done["iteration"], done.get("forwards", done["queries"]), c)
+        for name, values in vars(own).items():
+            getattr(report, name)[row] = values
+        if self.on_finished is not None:
+            self.on_finished(Finished(row, examples, own))
+
+    def _may_leave(self, age: int) -> bool:
+        """Whether an image can be finished, by itself or by the budget, after `age` iterations."""
+        if self.query_budget is not None and (age + 1) * self.rows_per_image + self.final_queries >= self.query_budget:
+            return True
+        return self.may_finish(age)
 
     def _new(self, images: Tensor, goals: Tensor, index: Tensor, first: int) -> State:
         zeros = torch.zeros_like(index)
@@ -134,14 +202,39 @@ class PerImageAttack(Attack):
         return state
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits of `images`, at most `max_rows` at a time; with a gradient where the images ask for one."""
-        parts = [self.get_logits(part) for part in images.split(self.max_rows)]
-        logits = parts[0] if len(parts) == 1 else torch.cat(parts)
+        """Logits of `images`, at most `max_rows` at a time, fewer where memory does not allow so many."""
+        return self.in_pieces(self.outputs, images)[0]
+
+    def outputs(self, images: Tensor) -> tuple[Tensor]:
+        """Logits of `images` in one forward pass; the first of a call are checked against the labels."""
+        logits = self.get_logits(images)
         if self._label_range is not None:  # once a call: the number of classes is known only now
             (low, high), self._label_range = self._label_range, None
             if low < 0 or high >= logits.shape[1]:
                 raise InputError(f"Expected `labels` from 0 to {logits.shape[1] - 1}, but got {low} to {high}; relabel these images.")
-        return logits
+        return (logits,)
+
+    def in_pieces(self, function: Callable[..., tuple[Tensor, ...]], *rows: Tensor) -> tuple[Tensor, ...]:
+        """What `function` returns for all rows, called with at most `max_rows` of them; half as many as soon as memory runs out."""
+        parts: list[tuple[Tensor, ...]] = []
+        first, count = 0, len(rows[0])
+        while first < count or not parts:
+            piece = [tensor[first : first + self._rows] for tensor in rows]
+            try:
+                parts.append(function(*piece))
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or len(piece[0]) < 2:
+                    raise
+            else:
+                first += len(piece[0]) or 1
+                continue
+            self._rows = max(1, len(piece[0]) // 2)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            warnings.warn(
+                f"Memory ran out with {len(piece[0])} images at once; {self.attack} goes on with {self._rows} (set `max_rows`).", stacklevel=2
+            )
+        return parts[0] if len(parts) == 1 else tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def margin(self, logits: Tensor, label: Tensor) -> Tensor:
         """The paper's equation (7) without kappa: logit_y - max_{j != y} logit_j, n; negated where the label is the target."""
@@ -172,3 +265,13 @@ class PerImageAttack(Attack):
 def column(values: Tensor, like: Tensor) -> Tensor:
     """``values`` (n) shaped to broadcast against ``like`` (n x ...)."""
     return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out; on a CPU torch has no class of its own for it.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")), out_of_memory(ValueError())
+    (True, False)
+    """
+    known = (MemoryError, torch.cuda.OutOfMemoryError)
+    return isinstance(error, known) or (isinstance(error, RuntimeError) and "allocate memory" in str(error))

@@ -67,6 +67,9 @@ class SPSA(PerImageAttack):
     def rows_per_image(self) -> int:
         return self.evaluations + self.early_stop
 
+    def may_finish(self, age: int) -> bool:
+        return self.early_stop or age >= self.steps
+
     def start(self, state: State) -> None:
         # shift and Adam's averages would be lost in short floats
         image = state["image"].to(torch.promote_types(state["image"].dtype, torch.float32))

@@ -113,6 +113,13 @@ class ZOO(PerImageAttack):
     def rows_per_image(self) -> int:
         return 2 * self.coordinates + 1
 
+    def may_finish(self, age: int) -> bool:
+        # after its first iteration where the image is skipped; else a search step takes at least one iteration
+        return age == 1 or (age >= self.search_steps if self.abort_early else age == self.steps * self.search_steps)
+
+    def constant(self, state: State) -> Tensor:
+        return state["best_c"]
+
     @torch.no_grad()
     def start(self, state: State) -> None:
         image, label = state["image"], state["label"]
@@ -143,6 +150,7 @@ class ZOO(PerImageAttack):
             "earlier": number + _START_LOSS,  # what abort-early compares with
             "best": image.clone(),
             "best_square": number + torch.inf,  # squared l2 of `best`
+            "best_c": number + torch.nan,  # the c that gave it
             "skipped": flag.clone(),
         }
         if self.skip_misclassified and not self.targeted and len(image):
@@ -152,7 +160,7 @@ class ZOO(PerImageAttack):
     @torch.no_grad()
     def step(self, state: State) -> Tensor:
         skipped = state["skipped"]
-        if not bool(skipped.any()):
+        if not self.entered or not bool(skipped.any()):
             return self._advance(state)
         # Only in the first step after an image enters: it leaves at once, and nothing more is forwarded for it.
         going = ~skipped
@@ -197,6 +205,7 @@ class ZOO(PerImageAttack):
         better = won & (distance < state["best_square"])
         state["best"] = torch.where(column(better, points), points, state["best"])
         state["best_square"] = torch.where(better, distance, state["best_square"])
+        state["best_c"] = torch.where(better, state["c"], state["best_c"])
         state["found"] = state["found"] | won
         state["inner"] = state["inner"] + 1
         self._search(state, stuck | (state["inner"] >= self.steps))
