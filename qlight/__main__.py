@@ -14,6 +14,7 @@ VERBS = {
     "test": "loss and accuracy on the test split",
     "predict": "write logits and predicted classes of the test split",
     "attack": "craft adversarial examples and report adversarial accuracy and distortion",
+    "diagnose": "look for gradient masking: does an attack's failure mean robustness?",
     "quickstart": "train a float and a binary network on embedded data, attack both (a few minutes on a CPU)",
 }
 
@@ -56,8 +57,14 @@ VERB_HELP = {
   --out DIR                    where predictions.npz goes (default: the run's folder)""",
     "attack": f"""{_CHECKPOINT}
   --attacks SUITE              names (FGSM,BIM), a YAML file, or {{label: {{class_path: ..., init_args: ...}}}}
-  --out DIR                    where results.csv, results.json and examples.png go (default: the run's folder)
-  --examples N                 images in examples.png (default 8)""",
+  --out DIR                    where results go: results.csv and .json (a row an attack), images.csv (a line an image), adversarial/
+                               (default: runs/attack/NETWORK-HASH); the same command goes on where an interrupted one was
+  --examples N                 images in examples.png (default 8)
+  --compile true               run the network through torch.compile""",
+    "diagnose": f"""{_CHECKPOINT}
+  --images N                   test images that the diagnostics use (default 32)
+  --sources FILES              checkpoints of other networks, separated by commas: does an attack on them transfer better?
+  --out DIR                    where diagnostics.json, .csv and .png go (default: runs/diagnose/NETWORK-HASH)""",
 }
 
 QUICKSTART_HELP = """usage: python -m qlight quickstart [--out DIR]

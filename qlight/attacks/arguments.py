@@ -41,7 +41,8 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
     """`given`, converted to the kinds that `attack_class` takes; `attack` is the name used in error messages.
 
     Raises:
-        InputError: `model` is given, a name is unknown, a value has the wrong kind, or a required argument is missing.
+        InputError: `model` is given, a name is unknown, a value has the wrong kind, `eps` is not above 0, or a required argument is
+            missing.
     """
     parameters = attack_parameters(attack_class)
     named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
@@ -55,6 +56,11 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
             )
         if name in named:
             checked[name] = _convert(attack, name, value, kinds[name], named[name].default)
+            if name == "eps" and _is_kind(checked[name], float) and checked[name] <= 0:
+                raise InputError(
+                    f"Expected `eps` of attack `{attack}` to be above 0, in pixel units of [0, 1], but got {value!r}, which leaves every "
+                    "image as it is; try 8/255."
+                )
         elif takes_any:
             checked[str(name)] = value
         else:

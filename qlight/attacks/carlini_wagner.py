@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from qlight.attacks.per_image import PerImageAttack, State, column
+from qlight.attacks.checks import above_zero, is_number, whole_from_one
+from qlight.attacks.per_image import PerImageAttack, State, column, working
 from qlight.errors import InputError
 
 _BETA1, _BETA2, _ADAM_EPS = 0.9, 0.999, 1e-8
@@ -66,16 +67,10 @@ class CarliniWagnerL2(PerImageAttack):
         query_budget: int | None = None,
     ) -> None:
         super().__init__("CarliniWagnerL2", model, seed=seed, max_rows=max_rows, query_budget=query_budget)
-        for name, number, default in (("c", c, 0.9), ("learning_rate", learning_rate, 0.1), ("upper", upper, 1e10)):
-            if not _is_number(number) or not number > 0:
-                raise InputError(
-                    f"Expected `{name}` of CarliniWagnerL2 to be a finite number above 0, but got {number!r}; try {default:g}."
-                )
-        if not _is_number(kappa) or kappa < 0:
+        above_zero(self.attack, c=(c, 0.9), learning_rate=(learning_rate, 0.1), upper=(upper, 1e10))
+        if not is_number(kappa) or kappa < 0:
             raise InputError(f"Expected `kappa` of CarliniWagnerL2 to be finite and at least 0, but got {kappa!r}; the paper's is 0.")
-        for name, number, default in (("steps", steps, 100), ("search_steps", search_steps, 10)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise InputError(f"Expected `{name}` of CarliniWagnerL2 to be a whole number from 1, but got {number!r}; try {default}.")
+        whole_from_one(self.attack, steps=(steps, 100), search_steps=(search_steps, 10))
         if upper < c:
             raise InputError(f"Expected `upper` of CarliniWagnerL2 to be at least `c`, {c!r}, but got {upper!r}; raise it or lower `c`.")
         self.c, self.kappa, self.upper = float(c), float(kappa), float(upper)
@@ -94,7 +89,7 @@ class CarliniWagnerL2(PerImageAttack):
 
     def start(self, state: State) -> None:
         image, count = state["image"], state["iteration"]
-        work = _working(image)
+        work = working(image)
         origin = _arctanh((2 * image.to(work) - 1) * _SHRINK)
         scalar = torch.zeros_like(count, dtype=work)
         state |= {
@@ -111,6 +106,7 @@ class CarliniWagnerL2(PerImageAttack):
             "lower": scalar.clone(),
             "upper": scalar + self.upper,
             "example": image.clone(),
+            "gradients": count.clone(),
             "distance": scalar + torch.inf,  # squared l2 of the example
             "best_c": scalar + torch.nan,  # the c that gave it
         }
@@ -124,8 +120,10 @@ class CarliniWagnerL2(PerImageAttack):
         tanh = state["variable"].tanh()
         point = 0.5 * tanh + 0.5
         sent = torch.where(column(state["inner"] == 0, image), image, point.to(image.dtype))
-        margin, reached, slope = self._judge(sent, state["label"])
+        logits, slope = self.with_slopes(sent, state["label"], self.margin)
+        margin, reached = self.margin(logits, state["label"]), self.reached(logits, state["label"])
         state["queries"] += 1
+        state["gradients"] += 1
         distance = (sent.to(point.dtype) - image.to(point.dtype)).square().flatten(1).sum(1)
         self._record(state, sent, distance, reached & (margin <= -self.kappa))
         # max(margin + kappa, 0) is the objective plus c kappa: same gradient, and never below 0, as the early abort's ratio needs
@@ -137,23 +135,6 @@ class CarliniWagnerL2(PerImageAttack):
         ended = self._ended(state, loss)
         self._next_search_step(state, ended)
         return (state["search"] >= self.search_steps) | (state["distance"] == 0)
-
-    def _judge(self, sent: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The margin (n), whether the class is as wanted (bool, n), and the margin's gradient in the image (n x C x H x W)."""
-        margin, reached, slope = self.in_pieces(self._judge_piece, sent, label)
-        return margin, reached, slope
-
-    def _judge_piece(self, sent: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.enable_grad():
-            sent = sent.detach().requires_grad_()
-            (logits,) = self.outputs(sent)
-            if torch.is_inference_mode_enabled():
-                raise InputError("Expected gradients, but inference mode is on; leave it, for example with Trainer(inference_mode=False).")
-            if not logits.requires_grad:
-                raise InputError("Expected `model` to be differentiable, but its logits carry no gradient; use SPSA or ZOO on it.")
-            margin = self.margin(logits.to(_working(logits)), label)  # a difference of float16 logits would be rounded
-            (slope,) = torch.autograd.grad(margin.sum(), sent)
-        return margin.detach(), self.reached(logits.detach(), label), slope
 
     def _record(self, state: State, sent: Tensor, distance: Tensor, success: Tensor) -> None:
         better = success & (distance < state["distance"])
@@ -204,15 +185,6 @@ class CarliniWagnerL2(PerImageAttack):
 
     def best(self, state: State) -> tuple[Tensor, Tensor]:
         return state["example"], state["distance"].isfinite()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _working(images: Tensor) -> torch.dtype:
-    """The type of w and of Adam: the images', float32 at least."""
-    return torch.promote_types(images.dtype, torch.float32)
 
 
 def _arctanh(values: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from qlight.attacks.ball import ball
+from qlight.attacks.checks import above_zero, is_whole, whole_from_one
 from qlight.attacks.counter_random import random_signs, random_uniform
-from qlight.attacks.per_image import PerImageAttack, State, column
+from qlight.attacks.per_image import PerImageAttack, State, column, working
 from qlight.errors import InputError
 
 _SIGNS, _START = 1, 2  # streams of random numbers
@@ -54,10 +56,9 @@ class SPSA(PerImageAttack):
         query_budget: int | None = None,
     ) -> None:
         super().__init__("SPSA", model, seed=seed, max_rows=max_rows, query_budget=query_budget)
-        for name, number in (("eps", eps), ("learning_rate", learning_rate), ("delta", delta), ("steps", steps)):
-            if not number > 0:
-                raise InputError(f"Expected `{name}` of SPSA to be above 0, but got {number!r}; the default is the paper's.")
-        if evaluations < 2 or evaluations % 2:
+        above_zero("SPSA", eps=(eps, 0.03), learning_rate=(learning_rate, 0.01), delta=(delta, 0.01))
+        whole_from_one("SPSA", steps=(steps, 100))
+        if not is_whole(evaluations) or evaluations < 2 or evaluations % 2:
             raise InputError(f"Expected `evaluations` of SPSA to be an even number from 2, but got {evaluations!r}: pairs are mirrored.")
         self.eps, self.steps, self.learning_rate, self.delta = eps, steps, learning_rate, delta
         self.final_queries = 0 if early_stop else 1
@@ -72,7 +73,7 @@ class SPSA(PerImageAttack):
 
     def start(self, state: State) -> None:
         # shift and Adam's averages would be lost in short floats
-        image = state["image"].to(torch.promote_types(state["image"].dtype, torch.float32))
+        image = state["image"].to(working(state["image"]))
         shift = torch.zeros_like(image)
         if self.random_start:
             pixels = image.flatten(1).shape[1]
@@ -116,7 +117,8 @@ class SPSA(PerImageAttack):
         labels = label[:, None].expand(-1, self.evaluations).flatten()
         values = self.margin(self.logits(points.flatten(0, 2)), labels).view(len(image), 2, pairs)
         state["queries"] += self.evaluations
-        slopes = (values[:, 0] - values[:, 1]) / (2 * self.delta)
+        # where a float16 model overflows, Adam's averages would never forget it
+        slopes = ((values[:, 0] - values[:, 1]) / (2 * self.delta)).nan_to_num(0, 0, 0)
         return (slopes.view(len(image), pairs, *[1] * (image.dim() - 1)) * signs).sum(1) / pairs
 
     def best(self, state: State) -> tuple[Tensor, Tensor]:
@@ -124,7 +126,7 @@ class SPSA(PerImageAttack):
         return self._examples(state), found
 
     def _examples(self, state: State) -> Tensor:
-        return (state["image"] + state["shift"]).clamp(0, 1).to(state["image"].dtype)
+        return (state["image"] + state["shift"]).to(state["image"].dtype).clamp(*ball(state["image"], self.eps))
 
     @torch.no_grad()
     def _judge(self, state: State) -> Tensor:

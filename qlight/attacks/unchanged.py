@@ -13,7 +13,8 @@ from torch import nn
 def unchanged(model: nn.Module) -> Iterator[None]:
     """Freeze the parameters; afterwards restore training flags, requires_grad, grad and buffers of everything in `model`.
 
-    Buffers, because an attack that runs batch norm in training mode moves its running statistics. They are small.
+    Buffers, because an attack that runs batch norm in training mode moves its running statistics. They are small. One that did not change
+    is not written to: a graph outside that saved it can still be differentiated.
     """
     training = [(module, module.training) for module in model.modules()]
     parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
@@ -31,4 +32,4 @@ def unchanged(model: nn.Module) -> Iterator[None]:
             parameter.grad = grad
         with torch.no_grad():
             for module, name, buffer, content in buffers:
-                module._buffers[name] = buffer.copy_(content)
+                module._buffers[name] = buffer if torch.equal(buffer, content) else buffer.copy_(content)

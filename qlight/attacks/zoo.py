@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from qlight.attacks.counter_random import random_order
+from qlight.attacks.importance import importance, weighted_order
 from qlight.attacks.per_image import PerImageAttack, State, column
 from qlight.errors import InputError, nearest
 
@@ -21,6 +23,7 @@ _UPPER = 1e10  # the upper bound of c before any success
 _KNOWN = 1e9  # an upper bound below this came from a success
 _LOOK_BACK, _START_LOSS = 100, 1e6  # abort-early: every so many iterations, against the loss then; this one to begin with
 _TINY = 1e-30  # added to probabilities, so that their logarithm is finite
+_COMPUTED = 16  # rows that a step computes for one image where the filter skips most of them
 
 
 class ZOO(PerImageAttack):
@@ -37,12 +40,18 @@ class ZOO(PerImageAttack):
     is 2e-6); in pixel space the current point stays in the box but probes may leave it by `h`; examples of l2 above `max_l2` do not
     count; `abort_early` looks every 100 iterations whether the loss fell by 1e-4 of itself since 100 iterations ago, so in 100 iterations
     it compares only the clean image's loss with 1e6: a search step with c so large that it is above (c > 1e6 / F, reached only by images
-    without any success) ends after one iteration. `abort_early=False` is the attack without that. Sampling is uniform: on images of 32 x
-    32 the original's importance sampling never begins.
+    without any success) ends after one iteration. `abort_early=False` is the attack without that. Sampling is uniform by default: on
+    images of 32 x 32 the original's importance sampling never begins.
 
     What is not: `kappa` enters as in equation (10), while the original's log loss ignores it, and success asks for it, F <= -kappa in
     logits; tanh, differences and Adam are computed in float64, and the squared distance's difference is that of the one coordinate moved,
     so that no rounding noise is normalized to full steps by Adam; the model sees images of the dtype of the inputs.
+
+    Most probes of a quantized network cannot change it: h = 1e-4 moves a pixel by at most 5e-5, and a code of the first layer only if it
+    is at the edge. A model that can prove so says it through `unaffected` (images n x C x H x W, coordinates int64 n x k, pixels n x s x k
+    -> bool n x s x k; None where it cannot now); the evaluation view of qlight's quantized networks does, see
+    `qlight.models.first_layer`. ZOO then computes only the other probes and takes the logits of the current point for these, which is
+    what the model would have returned. They count as queries all the same; `report.forwards` counts what was computed.
 
     Args:
         model: images in [0, 1] -> logits.
@@ -60,7 +69,10 @@ class ZOO(PerImageAttack):
         max_l2: examples farther than this, in pixel units of [0, 1], are failures.
         skip_misclassified: as the paper did, do not attack images that are misclassified already: one query finds out, and they are
             returned clean as failures. Where targeted the true classes are not known, so nothing is skipped.
-        seed: of the random coordinates; they depend on it, on the image's index and on the iteration alone.
+        importance: draw coordinates more often in regions that have moved; see `qlight.attacks.importance`.
+        filter: skip probes which the model proves to change nothing; see above. Not where torchattacks normalizes images.
+        seed: of the random coordinates; they depend on it, on the image's index and on the iteration alone (and, with `importance`, on
+            the image's course so far).
         max_rows: the largest number of images in one forward pass.
         query_budget: queries an image may take; None: no limit. At least one iteration's.
 
@@ -84,6 +96,8 @@ class ZOO(PerImageAttack):
         loss: Loss = "log",
         max_l2: float = 20.0,
         skip_misclassified: bool = True,
+        importance: bool = False,
+        filter: bool = True,  # noqa: A002 - what it is
         seed: int | None = None,
         max_rows: int = 512,
         query_budget: int | None = None,
@@ -105,6 +119,7 @@ class ZOO(PerImageAttack):
         self.learning_rate, self.coordinates, self.h = learning_rate, coordinates, h
         self.solver, self.space, self.loss = solver, space, loss
         self.abort_early, self.max_l2, self.skip_misclassified = abort_early, max_l2, skip_misclassified
+        self.importance, self.filter = importance, filter
         least = self.rows_per_image + skip_misclassified
         if query_budget is not None and query_budget < least:
             raise InputError(f"Expected `query_budget` of ZOO to be at least {least}, one iteration's, but got {query_budget!r}; raise it.")
@@ -112,6 +127,17 @@ class ZOO(PerImageAttack):
     @property
     def rows_per_image(self) -> int:
         return 2 * self.coordinates + 1
+
+    @property
+    def pool(self) -> int:
+        return max(1, self.max_rows // (self.rows_per_image if self._unaffected() is None else min(self.rows_per_image, _COMPUTED)))
+
+    def _unaffected(self) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+        """What tells that probes change nothing, or None."""
+        if not self.filter or self.normalization_used is not None:
+            return None
+        offered: Any = getattr(self.model, "unaffected", None)
+        return offered if callable(offered) else None
 
     def may_finish(self, age: int) -> bool:
         # after its first iteration where the image is skipped; else a search step takes at least one iteration
@@ -156,6 +182,7 @@ class ZOO(PerImageAttack):
         if self.skip_misclassified and not self.targeted and len(image):
             state["skipped"] = self.reached(self.logits(image), label)
             state["queries"] = state["queries"] + 1
+        state["forwards"] = state["queries"].clone()
 
     @torch.no_grad()
     def step(self, state: State) -> Tensor:
@@ -176,7 +203,7 @@ class ZOO(PerImageAttack):
     def _advance(self, state: State) -> Tensor:
         """One iteration of images that are not skipped; True where it was the last of all: bool, n."""
         label, origin, modifier = state["label"], state["origin"], state["modifier"]
-        chosen = random_order(self.seed, state["index"], state["iteration"], origin.shape[1], self.coordinates)
+        chosen = self._chosen(state)
         place, moved = origin.gather(1, chosen)[:, None], modifier.gather(1, chosen)[:, None]
         sides = torch.cat([moved + self.h, moved - self.h], 1)  # n x 2 x coordinates
         points, outputs = self._evaluate(state, self._pixels(origin, modifier), chosen, self._pixels(place, sides))
@@ -220,11 +247,54 @@ class ZOO(PerImageAttack):
             chosen: coordinates that are probed, n x coordinates.
             probes: their pixels at + h and at - h, n x 2 x coordinates.
         """
-        image = state["image"]
-        rows = here.to(image.dtype)[:, None].repeat(1, self.rows_per_image, 1)
-        rows[:, 1:].scatter_(2, chosen.repeat(1, 2)[:, :, None], probes.to(image.dtype).flatten(1)[:, :, None])
-        rows = rows.view(-1, *image.shape[1:])
-        return rows[:: self.rows_per_image], self.logits(rows).unflatten(0, (len(image), self.rows_per_image))
+        points = here.to(state["image"].dtype).view_as(state["image"])
+        probes = probes.to(points.dtype).flatten(1)
+        every, width = torch.arange(len(points), device=points.device), probes.shape[1]
+        unaffected = self._unaffected()
+        if unaffected is None:
+            asked, number = torch.arange(probes.numel(), device=points.device), width
+        else:
+            affected = ~unaffected(points, chosen, probes.unflatten(1, (2, -1))).flatten(1)
+            asked, number = affected.flatten().nonzero()[:, 0], affected.sum(1)
+        image, probe = asked // width, asked % width
+        # the points themselves come first: each sets its first value to what it is
+        which = torch.cat([every, image])
+        where = torch.cat([torch.zeros_like(every), chosen[image, probe % self.coordinates]])
+        value = torch.cat([points.flatten(1)[:, 0], probes.flatten()[asked]])
+        alone = int(len(which) == 1)
+        if alone:
+            which, where, value = (x.repeat(2) for x in (which, where, value))
+        state["forwards"] = state["forwards"] + 1 + number + alone
+        computed = self._changed_logits(points, which, where, value)
+        outputs = computed[: len(points), None].repeat(1, self.rows_per_image, 1)
+        outputs[image, 1 + probe] = computed[len(points) : len(points) + len(asked)]
+        return points, outputs
+
+    def _changed_logits(self, points: Tensor, which: Tensor, where: Tensor, value: Tensor) -> Tensor:
+        """Logits of the points `which`, each with its value at the position `where` replaced by `value`; all three of length rows.
+
+        In pieces of equal size, since none should be a single image (`alone`): kernels of dense layers round that differently, and ZOO
+        would take the difference for a slope.
+        """
+
+        def ask(which: Tensor, where: Tensor, value: Tensor) -> tuple[Tensor]:
+            rows = points[which]
+            rows.flatten(1).scatter_(1, where[:, None], value[:, None])
+            return self.outputs(rows)
+
+        rows = len(which)
+        pieces = max(1, -(-rows // self._rows))
+        parts = [torch.tensor_split(x, pieces) for x in (which, where, value)]
+        return torch.cat([self.in_pieces(ask, *piece)[0] for piece in zip(*parts, strict=True)])
+
+    def _chosen(self, state: State) -> Tensor:
+        """The coordinates to move in this iteration: int64, n x coordinates."""
+        origin, index, iteration = state["origin"], state["index"], state["iteration"]
+        if not self.importance:
+            return random_order(self.seed, index, iteration, origin.shape[1], self.coordinates)
+        _, channels, height, width = state["image"].shape
+        probability = importance(state["modifier"], (channels, height, width))
+        return weighted_order(self.seed, index, iteration, probability, self.coordinates)
 
     def _pixels(self, origin: Tensor, modifier: Tensor) -> Tensor:
         return ((origin + modifier).tanh() + 1) / 2 if self.space == "tanh" else origin + modifier

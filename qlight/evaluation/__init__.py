@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from qlight.evaluation.metrics import AdversarialAccuracy, MeanDistortion
     from qlight.evaluation.pictures import save_examples
     from qlight.evaluation.predictions import save_predictions
+    from qlight.evaluation.records import RecordFolder, Records
     from qlight.evaluation.results import ResultRow, load_results, print_table, save_results
-    from qlight.evaluation.runner import evaluate
+    from qlight.evaluation.runner import evaluate, evaluation_manifest
 
 _HOME = {
     "AdversarialAccuracy": "metrics",
     "AttackEvaluation": "loop",
     "MeanDistortion": "metrics",
+    "RecordFolder": "records",
+    "Records": "records",
     "ResultRow": "results",
     "craft": "crafting",
     "evaluate": "runner",
+    "evaluation_manifest": "runner",
     "file_sha256": "checkpoint",
     "load_results": "results",
     "print_table": "results",
@@ -38,9 +42,12 @@ __all__ = [
     "AdversarialAccuracy",
     "AttackEvaluation",
     "MeanDistortion",
+    "RecordFolder",
+    "Records",
     "ResultRow",
     "craft",
     "evaluate",
+    "evaluation_manifest",
     "file_sha256",
     "load_results",
     "print_table",

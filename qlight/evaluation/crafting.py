@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +15,46 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qlight.attacks.per_image import Finished, PerImageAttack, out_of_memory
 from qlight.attacks.unchanged import unchanged
 from qlight.errors import InputError
 
 
 @dataclass
 class Spent:
-    """What crafting one batch took: seconds, images forwarded (queries), images whose gradient was taken (gradients)."""
+    """What crafting one batch took: seconds, images asked about (queries), computed (forwards), and differentiated (gradients)."""
 
     seconds: float = 0.0
     queries: int = 0
+    forwards: int = 0
     gradients: int = 0
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """Images of a batch that an attack is done with; tensors of length n.
+
+    Attributes:
+        row: int64: where they stand in the batch.
+        adversarial: n x C x H x W.
+        success: bool: whether the attack says that it found an example; None where it does not say.
+        queries, forwards, gradients: int64: images asked about, computed and differentiated.
+        counted_singly: whether these counts are each image's own; where not, they are its share of the batch's.
+        iterations: int64, -1 where the attack does not say.
+        c: float64, NaN where there is none.
+        seconds: float64: its share of the time.
+    """
+
+    row: Tensor
+    adversarial: Tensor
+    success: Tensor | None
+    queries: Tensor
+    forwards: Tensor
+    gradients: Tensor
+    counted_singly: bool
+    iterations: Tensor
+    c: Tensor
+    seconds: Tensor
 
 
 def derived_seed(seed: int, name: str, first_index: int) -> int:
@@ -51,7 +81,15 @@ def require_gradients(inference_mode: bool) -> None:
 
 
 def craft(
-    attack: Any, model: nn.Module, images: Tensor, labels: Tensor, *, name: str, seed: int, index: Tensor | None = None
+    attack: Any,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    name: str,
+    seed: int,
+    index: Tensor | None = None,
+    on_crafted: Callable[[Crafted], None] | None = None,
 ) -> tuple[Tensor, Spent]:
     """The adversarial examples of one batch.
 
@@ -59,6 +97,7 @@ def craft(
     flag, every parameter's `requires_grad` and `grad`, and every buffer are afterwards what they were: torchattacks calls ``.train()`` on
     all modules.
     The parameters are frozen meanwhile: an attack differentiates with respect to pixels. Nothing is clamped: a wrong result is an error.
+    Where memory runs out in an attack of torchattacks, the batch is halved, with a warning; qlight's own attacks do that inside.
 
     Args:
         attack: a `torchattacks.Attack` on `model`.
@@ -68,6 +107,8 @@ def craft(
         name: the attack's label, for errors.
         seed: of this batch; see `derived_seed`.
         index: int64, N: which image of the test set each one is.
+        on_crafted: called with images as soon as the attack is done with them: qlight's own attacks finish them one by one, others the
+            whole batch at its end.
 
     Returns:
         images of the same shape, device and dtype, detached; what it took.
@@ -77,29 +118,127 @@ def craft(
             [0, 1]. Another error of the attack's passes through with its label as a note.
     """
     require_gradients(torch.is_inference_mode_enabled())
-    device = images.device
-    spent = Spent()
     if hasattr(attack, "set_device"):
-        attack.set_device(device)  # torchattacks asks the first parameter, which not every model has
-    with unchanged(model), _seeded(seed), _counted(model, spent), torch.enable_grad():
-        _finish(device)
-        start = time.perf_counter()
-        try:
-            # qlight's own attacks key an image's random numbers by its index, torchattacks' know none
-            own = {} if index is None or not hasattr(attack, "rows_per_image") else {"index": index}
-            adversarial = attack(images.clone(), labels.clone(), **own)  # clones: an attack may work in place
-        except (TypeError, ValueError, NotImplementedError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"Expected attack `{name}` to accept these images and its arguments, but it raised {error!r}; check them."
-            ) from error
-        except Exception as error:
-            error.add_note(f"This happened in attack `{name}`.")
+        attack.set_device(images.device)  # torchattacks asks the first parameter, which not every model has
+    if isinstance(attack, PerImageAttack):
+        return _craft_singly(attack, model, images, labels, name, seed, index, on_crafted)
+    return _craft_batch(attack, model, images, labels, name, seed, torch.arange(len(images)), on_crafted)
+
+
+def _craft_singly(
+    attack: PerImageAttack,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    name: str,
+    seed: int,
+    index: Tensor | None,
+    on_crafted: Callable[[Crafted], None] | None,
+) -> tuple[Tensor, Spent]:
+    """With an attack that tells images apart; its random numbers are keyed by its own seed and the images' indices."""
+
+    def tell(finished: Finished) -> None:
+        if on_crafted is not None:
+            report = finished.report
+            adversarial = _checked(finished.examples, images[finished.row], name)
+            on_crafted(
+                Crafted(
+                    row=finished.row,
+                    adversarial=adversarial,
+                    success=report.success,
+                    queries=report.queries,
+                    forwards=report.forwards,
+                    gradients=report.gradients,
+                    counted_singly=True,
+                    iterations=report.iterations,
+                    c=report.c,
+                    seconds=report.seconds,
+                )
+            )
+
+    attack.on_finished = tell
+    try:
+        with unchanged(model), seeded(seed), torch.enable_grad():
+            adversarial = _call(attack, images, labels, name, **({} if index is None else {"index": index}))
+    finally:
+        attack.on_finished = None
+    report = attack.report
+    assert report is not None
+    counts = (int(report.queries.sum()), int(report.forwards.sum()), int(report.gradients.sum()))
+    return _checked(adversarial, images, name), Spent(float(report.seconds.sum()), *counts)
+
+
+def _craft_batch(
+    attack: Any,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    name: str,
+    seed: int,
+    row: Tensor,
+    on_crafted: Callable[[Crafted], None] | None,
+) -> tuple[Tensor, Spent]:
+    """With an attack that takes a batch as a whole; `row` is where `images` stand in the evaluation's batch."""
+    count = _Counts(len(images))
+    try:
+        with unchanged(model), seeded(seed), _counted(model, count), torch.enable_grad():
+            _finish(images.device)
+            start = time.perf_counter()
+            adversarial = _call(attack, images, labels, name)
+            _finish(images.device)
+            seconds = time.perf_counter() - start
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error) or len(images) < 2:
             raise
-        _finish(device)
-        spent.seconds = time.perf_counter() - start
-    return _checked(adversarial, images, name), spent
+        half = len(images) // 2
+    else:
+        adversarial = _checked(adversarial, images, name)
+        if on_crafted is not None:
+            queries, times = _shares(count.queries, len(images)), torch.full((len(images),), seconds / max(1, len(images)))
+            on_crafted(
+                Crafted(
+                    row=row,
+                    adversarial=adversarial,
+                    success=None,
+                    queries=queries,
+                    forwards=queries,
+                    gradients=_shares(count.gradients, len(images)),
+                    counted_singly=count.singly,
+                    iterations=torch.full_like(queries, -1),
+                    c=torch.full_like(times, torch.nan),
+                    seconds=times.double(),
+                )
+            )
+        return adversarial, Spent(seconds, count.queries, count.queries, count.gradients)
+    warnings.warn(f"Memory ran out in attack `{name}` with {len(images)} images at once; it goes on with {half}.", stacklevel=2)
+    if images.is_cuda:
+        torch.cuda.empty_cache()
+    parts = [
+        _craft_batch(attack, model, images[part], labels[part], name, seed, row[part], on_crafted)
+        for part in (slice(0, half), slice(half, None))
+    ]
+    sums = [sum(getattr(spent, field) for _, spent in parts) for field in ("seconds", "queries", "forwards", "gradients")]
+    return torch.cat([adversarial for adversarial, _ in parts]), Spent(*sums)
+
+
+def _call(attack: Any, images: Tensor, labels: Tensor, name: str, **own: Any) -> Any:
+    """What the attack returns; an error that names it where it refuses."""
+    try:
+        return attack(images.clone(), labels.clone(), **own)  # clones: an attack may work in place
+    except (TypeError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"Expected attack `{name}` to accept these images and its arguments, but it raised {error!r}; check them."
+        ) from error
+    except Exception as error:
+        error.add_note(f"This happened in attack `{name}`.")
+        raise
+
+
+def _shares(total: int, count: int) -> Tensor:
+    """`total` in `count` whole parts that add up to it: int64."""
+    return torch.tensor([total // count + (number < total % count) for number in range(count)], dtype=torch.int64)
 
 
 def _checked(adversarial: Any, images: Tensor, name: str) -> Tensor:
@@ -127,7 +266,7 @@ def _checked(adversarial: Any, images: Tensor, name: str) -> Tensor:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed every generator that an attack may draw from (OnePixel and Pixle use NumPy's), and put their states back."""
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - attacks use the global generator
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -142,16 +281,30 @@ def _seeded(seed: int) -> Iterator[None]:
             random.setstate(python_state)
 
 
+@dataclass
+class _Counts:
+    """Images that went forward through a model, and those whose gradient came back, while an attack had `batch` images in work.
+
+    `singly` stays True as long as every pass takes the whole batch, so that the images' counts are equal.
+    """
+
+    batch: int
+    queries: int = 0
+    gradients: int = 0
+    singly: bool = True
+
+
 @contextlib.contextmanager
-def _counted(model: nn.Module, spent: Spent) -> Iterator[None]:
+def _counted(model: nn.Module, counts: _Counts) -> Iterator[None]:
     """Count the images that go forward through `model`, and those whose gradient comes back through its output."""
 
     def on_gradient(grad: Tensor) -> None:
-        spent.gradients += len(grad)
+        counts.gradients += len(grad)
 
     def on_forward(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim > 0:
-            spent.queries += len(output)
+            counts.queries += len(output)
+            counts.singly &= len(output) == counts.batch
             if output.requires_grad:
                 output.register_hook(on_gradient)
 

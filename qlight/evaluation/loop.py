@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
+import shutil
+import tempfile
+import warnings
+import weakref
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DistributedSampler
 
 from qlight.attacks import AttackSuite
+from qlight.attacks.per_image import PerImageAttack
 from qlight.errors import InputError
-from qlight.evaluation.crafting import craft, derived_seed, require_gradients
-from qlight.evaluation.metrics import AdversarialAccuracy, Cost, MeanDistortion, flipped, fooled
+from qlight.evaluation.crafting import Crafted, craft, derived_seed, require_gradients
+from qlight.evaluation.figures import figures
+from qlight.evaluation.manifest import Manifest, claimed
+from qlight.evaluation.metrics import distortion
+from qlight.evaluation.model_checks import culprit_of, probabilities, repeats
+from qlight.evaluation.pictures import save_examples
 from qlight.evaluation.progress import show
+from qlight.evaluation.records import RecordFolder, Records
 
 
 @dataclass
@@ -30,67 +43,69 @@ class Examples:
     labels: Tensor
     index: Tensor
     predictions: Tensor
+    loader: int = 0
     adversarial: dict[str, Tensor] = field(default_factory=dict)
     adversarial_predictions: dict[str, Tensor] = field(default_factory=dict)
 
 
-class AttackMeter(nn.Module):
-    """The metrics of one attack; add a batch with `update`, read plain numbers with `compute` (synchronized over processes)."""
+class _Tally:
+    """What is known of one attack so far on this process: the finished images, and how many of them resist."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.accuracy = AdversarialAccuracy()
-        self.cost = Cost()
-        self.distortions = nn.ModuleDict(
-            {
-                "l2": MeanDistortion(2),
-                "linf": MeanDistortion(math.inf),
-                "l2_flipped": MeanDistortion(2),
-                "linf_flipped": MeanDistortion(math.inf),
-            }
+    def __init__(self, records: Records | None) -> None:
+        self.done: dict[tuple[int, int], int] = {}
+        self.resisting = 0
+        if records is not None:
+            keys = zip(records.loader.tolist(), records.index.tolist(), strict=True)
+            self.done = dict(zip(keys, records.clean_checksum.tolist(), strict=True))
+            self.resisting = int((records.adversarial_prediction == records.label).sum())
+
+    def add(self, records: Records) -> None:
+        self.done |= dict(
+            zip(zip(records.loader.tolist(), records.index.tolist(), strict=True), records.clean_checksum.tolist(), strict=True)
         )
+        self.resisting += int((records.adversarial_prediction == records.label).sum())
 
-    def update(self, clean: Tensor, adversarial: Tensor, labels: Tensor, clean_predictions: Tensor, predictions: Tensor) -> None:
-        """Add one batch: images N x C x H x W, class indices N."""
-        self.accuracy.update(predictions, labels)
-        success, turned = fooled(predictions, labels), flipped(clean_predictions, predictions, labels)
-        for name, metric in self.distortions.items():
-            metric.update(clean, adversarial, turned if name.endswith("_flipped") else success)  # type: ignore[operator]
-
-    def compute(self) -> dict[str, Any]:
-        """The figures of a result row."""
-        found = {name: metric.compute() for name, metric in self.distortions.items()}  # type: ignore[operator]
-        cost = self.cost.compute()
-        return {
-            "adversarial_accuracy": self.accuracy.compute().item(),
-            "successes": int(found["l2"]["count"]),
-            "flipped": int(found["l2_flipped"]["count"]),
-            **{f"mean_{name}": result["mean"].item() if int(result["count"]) else None for name, result in found.items()},
-            "seconds": cost["seconds"].item(),
-            "queries": int(cost["queries"]),
-            "gradients": int(cost["gradients"]),
-        }
-
-    def reset(self) -> None:
-        """Forget everything."""
-        for metric in (self.accuracy, self.cost, *self.distortions.values()):
-            metric.reset()  # type: ignore[operator]
+    @property
+    def accuracy(self) -> float:
+        return self.resisting / max(1, len(self.done))
 
 
 class AttackEvaluation(LightningModule):
     """A network under a suite of attacks; give it to `Trainer.test`, or call `evaluate`.
 
-    Every image of the test data is attacked (section 4.3), and counted once however many processes share the data. After the test,
-    `figures` holds one dict an attack (on every process) and `examples` the first images (on the first process).
+    Every image of the test data is attacked (section 4.3), and counted once however many processes share the data. What an attack did to an
+    image is written to `folder` as soon as the image is finished, and an image that is found there is not attacked again; see
+    `qlight.evaluation.records`. After the test, `figures` holds one dict an attack (on every process), `records` what stands behind it
+    (on the first process) and `examples` the first images (on the first process).
+
+    The attacks run on the network's evaluation view where it has one (`module.evaluation_view()`): the same logits, quicker.
 
     Args:
         module: images N x C x H x W in [0, 1] -> logits N x classes.
         suite: the attacks.
-        seed: random numbers of an attack are derived from it, the attack's label and the first index of a batch.
+        seed: random numbers of an attack are derived from it and the attack's label; those of torchattacks' attacks, which do not tell
+            images apart, also from the first index of a batch.
         keep: how many images, clean and adversarial, to keep in `examples`.
+        folder: where the records are; processes must share it. None: a temporary one, gone after the test.
+        manifest: what identifies the results; `folder` must hold results of nothing else.
+        picture: a PNG that the first process writes with `examples`.
+        class_names: for the picture.
+        compile: run the view through torch.compile.
     """
 
-    def __init__(self, module: nn.Module, suite: AttackSuite, *, seed: int = 0, keep: int = 8) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        suite: AttackSuite,
+        *,
+        seed: int = 0,
+        keep: int = 8,
+        folder: str | Path | None = None,
+        manifest: Manifest | None = None,
+        picture: str | Path | None = None,
+        class_names: Sequence[str] | None = None,
+        compile: bool = False,  # noqa: A002 - the option is torch's name
+    ) -> None:
         super().__init__()
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"Expected `seed` to be an integer, but got {seed!r}; 0 is the default.")
@@ -100,81 +115,176 @@ class AttackEvaluation(LightningModule):
         self.suite = AttackSuite(spec.seeded(derived_seed(seed, spec.name, 0) % 2**31) for spec in suite)
         self.seed = seed
         self.keep = keep
-        self.clean = AdversarialAccuracy()  # on clean images it is the clean accuracy
-        self.meters = nn.ModuleList(AttackMeter() for _ in self.suite)
+        self.folder = None if folder is None else Path(folder)
+        self.manifest = manifest
+        self.picture = picture
+        self.class_names = class_names
+        self.compile_view = compile
         self.figures: list[dict[str, Any]] | None = None
+        self.records: dict[str, Records] = {}
         self.examples: Examples | None = None
-        #: A file through which a spawned process gives figures and examples to the one that started it; None: not needed.
-        self.handover: str | None = None
         self._attacks: list[Any] = []
         self._seen: dict[int, int] = {}
+        self._stack = contextlib.ExitStack()
+        self._store = RecordFolder(folder or ".")  # the folder itself is known when the test starts
+        self._temporary: weakref.finalize | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the network."""
         return self.module(images)
 
     def on_test_start(self) -> None:
-        """Bind the attacks to the network, where it is now."""
+        """Make the view, bind the attacks to it, and read what is there already."""
         require_gradients(torch.is_inference_mode_enabled())
-        self._attacks = [spec.build(self.module) for spec in self.suite]
-        self._seen = {}
-        self.clean.reset()
-        for meter in self.meters:
-            meter.reset()  # type: ignore[operator]
-        self.figures, self.examples = None, None
+        make_view = getattr(self.module, "evaluation_view", None)
+        # not a submodule: it must not be saved, moved or put into training mode with this one
+        self._view: tuple[nn.Module] = (self.module if make_view is None else make_view(compile=self.compile_view),)
+        self._attacks = [spec.build(self._view[0]) for spec in self.suite]
+        self._seen, self._clean, self._images, self._checked = {}, 0, 0, False
+        self.figures, self.examples, self.records = None, None, {}
+        folder = self.folder
+        if folder is None:
+            own = tempfile.mkdtemp() if self.trainer.is_global_zero else None
+            if own is not None:
+                # not a TemporaryDirectory: after an error Lightning calls no hook that could close it
+                self._temporary = weakref.finalize(self, shutil.rmtree, own, ignore_errors=True)
+            folder = Path(self.trainer.strategy.broadcast(own, 0))  # type: ignore[arg-type]
+        self._claim(folder)
+        self._store = RecordFolder(folder, self.trainer.global_rank)
+        self._tallies = [_Tally(self._store.load(spec.name)) for spec in self.suite]
+        self.trainer.strategy.barrier()  # no process writes before all have read
+
+    def _claim(self, folder: Path) -> None:
+        """Hold the folder until the end, and see to it that it holds nothing else; every process raises what the first one meets."""
+        problem: str | None = None
+        if self.trainer.is_global_zero and self.manifest is not None:
+            try:
+                self._stack.enter_context(claimed(folder, self.manifest))
+            except InputError as error:
+                problem = str(error)
+        problem = self.trainer.strategy.broadcast(problem, 0)
+        if problem is not None:
+            raise InputError(problem)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Attack one batch, (images, labels) or (images, labels, index), with every attack of the suite."""
+        """Attack what is not finished of one batch, (images, labels) or (images, labels, index), with every attack of the suite."""
         images, labels, index = self._own_images(batch, dataloader_idx)
         if not len(labels):
             return
         predictions = self._predict(images, labels)
-        self.clean.update(predictions, labels)
-        running = [f"clean {float(self.clean.correct) / float(self.clean.total):.3f}"]
-        kept = self._keep(images, labels, index, predictions)
-        for spec, attack, meter in zip(self.suite, self._attacks, self.meters, strict=True):
-            assert isinstance(meter, AttackMeter)
+        self._clean += int((predictions == labels).sum())
+        self._images += len(labels)
+        running = [f"clean {self._clean / self._images:.3f}"]
+        self._keep(images, labels, index, predictions, dataloader_idx)
+        checksums = np.array([zlib.crc32(image.tobytes()) for image in images.cpu().numpy()], np.uint32)
+        for spec, attack, tally in zip(self.suite, self._attacks, self._tallies, strict=True):
+            keys = [(dataloader_idx, number) for number in index.tolist()]
+            waiting = [number for number, key in enumerate(keys) if key not in tally.done]
+            for key, checksum in zip(keys, checksums.tolist(), strict=True):
+                if tally.done.get(key, checksum) != checksum:
+                    raise InputError(
+                        f"Expected the folder {str(self._store.folder)!r} to hold results of these images, but image {key[1]} is another "
+                        "one there; choose another folder, or give the test data different indices."
+                    )
+            if not waiting:
+                running.append(f"{spec.name} {tally.accuracy:.3f}")
+                continue
+            # an attack that does not tell images apart gets the batch as it was, so that it draws the same random numbers
+            chosen = waiting if isinstance(attack, PerImageAttack) else list(range(len(labels)))
+
+            def tell(crafted: Crafted, spec: Any = spec, chosen: list[int] = chosen, tally: _Tally = tally) -> None:
+                rows = torch.tensor(chosen)[crafted.row.cpu()]
+                part = rows.to(images.device)
+                records = self._records(
+                    images[part], labels[part], index[part], predictions[part], checksums[rows.numpy()], crafted, dataloader_idx
+                )
+                records = records[[key not in tally.done for key in zip(records.loader.tolist(), records.index.tolist(), strict=True)]]
+                self._store.append(spec.name, records)
+                tally.add(records)
+                show(self.trainer, " ".join([*running, f"{spec.name} {tally.accuracy:.3f}"]))
+
             show(self.trainer, " ".join([*running, spec.name]))
             seed = derived_seed(self.seed, spec.name, int(index[0]))
-            adversarial, spent = craft(attack, self.module, images, labels, name=spec.name, seed=seed, index=index)
-            adversarial_predictions = self._predict(adversarial, labels)
-            meter.update(images, adversarial, labels, predictions, adversarial_predictions)
-            meter.cost.update(spent.seconds, spent.queries, spent.gradients)
-            # Of this process so far; the synchronized figures come at the end.
-            running.append(f"{spec.name} {float(meter.accuracy.correct) / float(meter.accuracy.total):.3f}")
-            if kept and self.examples is not None:
-                for store, new in (
-                    (self.examples.adversarial, adversarial),
-                    (self.examples.adversarial_predictions, adversarial_predictions),
-                ):
-                    new = new[:kept].cpu()
-                    store[spec.name] = torch.cat([store[spec.name], new]) if spec.name in store else new
+            part = torch.tensor(chosen, device=images.device)
+            craft(attack, self._view[0], images[part], labels[part], name=spec.name, seed=seed, index=index[part], on_crafted=tell)
+            running.append(f"{spec.name} {tally.accuracy:.3f}")
         show(self.trainer, " ".join(running))
 
     def on_test_epoch_end(self) -> None:
-        """Synchronize the metrics and log the accuracies."""
-        clean = self.clean.compute().item()
-        with self.clean.sync_context():
-            images = int(self.clean.total)
-        figures = [{"clean_accuracy": clean, "images": images, **meter.compute()} for meter in self.meters]  # type: ignore[operator]
-        self.figures = figures
-        accuracies = {f"adversarial_accuracy/{s.name}": f["adversarial_accuracy"] for s, f in zip(self.suite, figures, strict=True)}
+        """Put the records of all processes together and log the accuracies."""
+        strategy = self.trainer.strategy
+        self._store.close()
+        strategy.barrier()
+        if self.trainer.is_global_zero:
+            found = {spec.name: self._store.finish(spec.name) for spec in self.suite}
+            self.records = {name: records for name, records in found.items() if records is not None}
+            self.figures = [figures(records) for records in self.records.values()]
+        images = strategy.reduce(torch.tensor(self._images, device=self.device), reduce_op="sum")
+        self.figures = strategy.broadcast(self.figures, 0)
+        if not self.figures:
+            return
+        if any(row["images"] != int(images) for row in self.figures):
+            raise InputError(
+                f"Expected results of {int(images)} images, but the folder {str(self._store.folder)!r} holds {self.figures[0]['images']}; "
+                "give each image an index of its own, or choose another folder."
+            )
+        accuracies = {f"adversarial_accuracy/{s.name}": f["adversarial_accuracy"] for s, f in zip(self.suite, self.figures, strict=True)}
         # Every process has the same values already; without sync_dist Lightning would warn that they may differ.
-        self.log_dict({"clean_accuracy": clean, **accuracies}, sync_dist=True)
+        self.log_dict({"clean_accuracy": self.figures[0]["clean_accuracy"], **accuracies}, sync_dist=True)
 
     def on_test_end(self) -> None:
-        """Let go of the attacks, which hold the network; leave the outcome in `handover` where one is asked for."""
-        self._attacks = []
-        if self.handover is not None and self.trainer.is_global_zero:
-            examples = None if self.examples is None else vars(self.examples)
-            torch.save({"figures": self.figures, "examples": examples}, self.handover)
+        """Let go of the attacks, which hold the network; draw the picture."""
+        self._attacks, self._view = [], (self.module,)
+        if self.trainer.is_global_zero and self.examples is not None and self.records:
+            self._finish_examples(self.examples)
+            if self.picture is not None:
+                shown = self.examples
+                found = (shown.labels, shown.predictions, shown.adversarial_predictions)
+                save_examples(self.picture, shown.images, shown.adversarial, *found, class_names=self.class_names)
 
-    def load_handover(self) -> None:
-        """Take over what the first spawned process left in `handover`; nothing where it left nothing."""
-        if self.handover is not None and Path(self.handover).is_file():
-            left = torch.load(self.handover, weights_only=True)
-            self.figures = left["figures"]
-            self.examples = None if left["examples"] is None else Examples(**left["examples"])
+    def teardown(self, stage: str) -> None:
+        """Let go of the folder."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the journals, free the folder, and remove it where it is a temporary one."""
+        self._store.close()
+        self._stack.close()
+        if self._temporary is not None:
+            self._temporary()
+
+    def _records(
+        self, images: Tensor, labels: Tensor, index: Tensor, predictions: Tensor, checksums: np.ndarray, crafted: Crafted, loader: int
+    ) -> Records:
+        """What is kept of finished images; judges the adversarial ones."""
+        with torch.no_grad():
+            judged = self._view[0](crafted.adversarial).argmax(1)
+        success = judged != labels if crafted.success is None else crafted.success
+
+        def column(values: Tensor) -> np.ndarray:
+            return values.detach().cpu().numpy()
+
+        count = len(labels)
+        stored = torch.promote_types(crafted.adversarial.dtype, torch.float32)  # NumPy has no bfloat16
+        return Records(
+            loader=np.full(count, loader),
+            index=column(index),
+            label=column(labels),
+            clean_prediction=column(predictions),
+            adversarial_prediction=column(judged),
+            success=column(success),
+            l2=column(distortion(images, crafted.adversarial, 2)),
+            linf=column(distortion(images, crafted.adversarial, float("inf"))),
+            queries=column(crafted.queries),
+            forwards=column(crafted.forwards),
+            gradients=column(crafted.gradients),
+            counted_singly=np.full(count, crafted.counted_singly),
+            iterations=column(crafted.iterations),
+            c=column(crafted.c),
+            clean_checksum=checksums,
+            seconds=column(crafted.seconds),
+            adversarial=column(crafted.adversarial.to(stored)),
+        )
 
     def _own_images(self, batch: Any, loader: int) -> tuple[Tensor, Tensor, Tensor]:
         """Images, labels and indices of a batch, without the images that a distributed sampler repeats to fill up the last process.
@@ -203,7 +313,7 @@ class AttackEvaluation(LightningModule):
     def _predict(self, images: Tensor, labels: Tensor) -> Tensor:
         """Predicted classes, N; checks the network's output once more than a crash deep in an attack would."""
         with torch.no_grad():
-            logits = self.module(images)
+            logits = self._view[0](images)
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(f"Expected the network to return logits of shape {len(images)} x classes, but got {got}; attack a classifier.")
@@ -216,13 +326,31 @@ class AttackEvaluation(LightningModule):
                 f"Expected `labels` from 0 to {logits.shape[1] - 1}, but got {int(labels.min())} to {int(labels.max())}; "
                 "relabel or drop these images."
             )
+        if not self._checked:
+            self._checked = True
+            self._warn(images, logits)
         return logits.argmax(dim=1)
 
-    def _keep(self, images: Tensor, labels: Tensor, index: Tensor, predictions: Tensor) -> int:
-        """Keep the first images for a picture; how many of this batch."""
+    def _warn(self, images: Tensor, logits: Tensor) -> None:
+        """Say once what makes the results worth less."""
+        if bool(probabilities(logits).all()):
+            warnings.warn(
+                "The network seems to return probabilities, not logits: gradients vanish where it is sure, and margins mean something "
+                "else; attack the network without its softmax.",
+                stacklevel=2,
+            )
+        if not repeats(self._view[0], images[:8]):
+            warnings.warn(
+                f"The network is not deterministic: {culprit_of(self._view[0], images[:8])}. Results depend on chance, and an interrupted "
+                "evaluation does not end as an unbroken one; put it into evaluation mode or seed it.",
+                stacklevel=2,
+            )
+
+    def _keep(self, images: Tensor, labels: Tensor, index: Tensor, predictions: Tensor, loader: int) -> None:
+        """Keep the first images of the first loader for a picture."""
         have = 0 if self.examples is None else len(self.examples.labels)
         new = min(self.keep - have, len(labels))
-        if new > 0:
+        if new > 0 and loader == 0:
             parts = [tensor[:new].cpu() for tensor in (images, labels, index, predictions)]
             if self.examples is None:
                 self.examples = Examples(parts[0], parts[1], parts[2], parts[3])
@@ -230,7 +358,14 @@ class AttackEvaluation(LightningModule):
                 old = self.examples
                 joined = [torch.cat(pair) for pair in zip((old.images, old.labels, old.index, old.predictions), parts, strict=True)]
                 old.images, old.labels, old.index, old.predictions = joined
-        return new
+
+    def _finish_examples(self, examples: Examples) -> None:
+        """Take the adversarial images of the kept ones from the records."""
+        for name, records in self.records.items():
+            place = {number: row for row, number in enumerate(records.index.tolist()) if records.loader[row] == 0}
+            rows = [place[number] for number in examples.index.tolist()]
+            examples.adversarial[name] = torch.from_numpy(records.adversarial[rows]).to(examples.images.dtype)
+            examples.adversarial_predictions[name] = torch.from_numpy(records.adversarial_prediction[rows])
 
 
 def unpack(batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -258,3 +393,34 @@ def unpack(batch: Any) -> tuple[Tensor, Tensor, Tensor | None]:
             "divide pixels by 255 and leave normalization to the network."
         )
     return images, labels.long(), batch[2] if len(batch) > 2 else None
+
+
+class Images(NamedTuple):
+    """Images N x C x H x W in [0, 1], labels and indices (int64, N)."""
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+
+def first_images(datamodule: LightningDataModule, count: int) -> Images:
+    """The first `count` images of a data module's test data, all where there are fewer.
+
+    Raises:
+        InputError: there is none, or they are not images in [0, 1] with labels.
+    """
+    datamodule.prepare_data()
+    datamodule.setup("test")
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    seen = 0
+    for batch in datamodule.test_dataloader():
+        images, labels, index = unpack(batch)
+        index = torch.arange(seen, seen + len(labels)) if index is None else index
+        found.append((images[: count - seen], labels[: count - seen], index[: count - seen]))
+        seen += len(found[-1][1])
+        if seen >= count:
+            break
+    if not seen:
+        raise InputError("Expected test data with at least one image, but got none; check the data module.")
+    images, labels, index = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Images(images, labels, index)

@@ -29,16 +29,19 @@ class ResultRow:
         attack: label of the attack.
         class_path: its class.
         parameters: every argument with the value used, defaults included.
-        seed: of the evaluation; an attack's random numbers are derived from it, its label and the first index of a batch.
-        clean_accuracy: on the clean images, 0 to 1.
-        adversarial_accuracy: on one adversarial example for each image (the paper's acc, section 4.3), 0 to 1.
+        seed: of the evaluation; an attack's random numbers are derived from it.
+        clean_accuracy: on the clean images, 0 to 1; clean_accuracy_low, clean_accuracy_high: its 95 % Wilson interval.
+        adversarial_accuracy: on one adversarial example for each image (the paper's acc, section 4.3), 0 to 1, with its interval.
+        correct: images that are right before the attack.
+        adversarial_accuracy_of_correct: the share of these that is right after it, with its interval; None where there is none.
         successes: adversarial examples that are misclassified, whatever the clean prediction was (section 4.3, literally).
         mean_l2, mean_linf: mean norms of the perturbation over the successes, pixels in [0, 1]; None where there is no success.
         flipped: images right before the attack and wrong after it.
         mean_l2_flipped, mean_linf_flipped: the same means over the flipped images alone; None where there is none.
-        seconds: time spent crafting, summed over processes.
-        queries: images forwarded while crafting.
-        gradients: images differentiated while crafting.
+        queries: images that the attack asked the network about.
+        forwards: images that the network computed for it: fewer where an attack knows answers without computing them (ZOO's filter).
+        gradients: images differentiated.
+        seconds: time spent crafting, summed over processes and interruptions. Not in the result files, which are the same in every run.
         versions: of qlight, torch and torchattacks.
     """
 
@@ -53,16 +56,25 @@ class ResultRow:
     parameters: dict[str, Any]
     seed: int
     clean_accuracy: float
+    clean_accuracy_low: float
+    clean_accuracy_high: float
     adversarial_accuracy: float
+    adversarial_accuracy_low: float
+    adversarial_accuracy_high: float
+    correct: int
+    adversarial_accuracy_of_correct: float | None
+    adversarial_accuracy_of_correct_low: float | None
+    adversarial_accuracy_of_correct_high: float | None
     successes: int
     mean_l2: float | None
     mean_linf: float | None
     flipped: int
     mean_l2_flipped: float | None
     mean_linf_flipped: float | None
-    seconds: float
     queries: int
+    forwards: int
     gradients: int
+    seconds: float | None = None
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
 
@@ -96,12 +108,12 @@ def save_results(rows: Sequence[ResultRow], folder: str | Path) -> tuple[Path, P
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"Expected `folder` to be a folder, but {str(folder)!r} is a file; give another path.")
-    records = [plain(asdict(row)) for row in rows]
+    records = [{key: value for key, value in plain(asdict(row)).items() if key != "seconds"} for row in rows]
     csv_path, json_path = folder / "results.csv", folder / "results.json"
     with whole_file(json_path) as part:
         part.write_text(json.dumps(records, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with whole_file(csv_path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [f.name for f in fields(ResultRow)])
+        writer = csv.DictWriter(stream, [f.name for f in fields(ResultRow) if f.name != "seconds"])
         writer.writeheader()
         for record in records:
             writer.writerow({key: json.dumps(value) if isinstance(value, dict) else value for key, value in record.items()})
@@ -137,21 +149,26 @@ def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
     from rich.text import Text
 
     # Narrow enough for 80 columns; what is left out stands in the files.
-    table = Table(title="Adversarial accuracy (acc) and mean distortion of the fooled images", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    title = (
+        "Adversarial accuracy over all images (acc, with its 95 % interval) and\n"
+        "over those right before (right); mean distortion of the fooled images"
+    )
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
     table.add_column("attack", overflow="fold")
-    for heading in ("images", "clean", "acc", "l2", "linf", "fooled", "seconds"):
+    for heading in ("images", "clean", "acc", "95 %", "right", "l2", "linf", "sec"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             Text(row.label),  # not markup, whatever brackets it holds
             Text(row.attack),
             str(row.images),
-            _figure(row.clean_accuracy),
-            _figure(row.adversarial_accuracy),
-            _figure(row.mean_l2),
+            _figure(row.clean_accuracy, 3),
+            _figure(row.adversarial_accuracy, 3),
+            "-".join(f"{end:.2f}".removeprefix("0") for end in (row.adversarial_accuracy_low, row.adversarial_accuracy_high)),
+            _figure(row.adversarial_accuracy_of_correct, 3),
+            _figure(row.mean_l2, 3),
             _figure(row.mean_linf),
-            str(row.successes),
             _figure(row.seconds, 1),
         )
     console = console or Console()

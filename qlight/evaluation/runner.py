@@ -1,7 +1,8 @@
-"""From a Trainer, a network and a suite to result rows."""
+"""From a Trainer, a network and a suite to result rows, and a folder that an interrupted evaluation resumes from."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import tempfile
 import warnings
@@ -16,9 +17,11 @@ from qlight.attacks.arguments import plain
 from qlight.errors import InputError
 from qlight.evaluation.checkpoint import file_sha256
 from qlight.evaluation.crafting import require_gradients
-from qlight.evaluation.loop import AttackEvaluation, Examples
-from qlight.evaluation.pictures import save_examples
-from qlight.evaluation.results import ResultRow
+from qlight.evaluation.figures import figures, save_images_csv
+from qlight.evaluation.loop import AttackEvaluation
+from qlight.evaluation.manifest import Manifest, weights_sha256
+from qlight.evaluation.records import RecordFolder
+from qlight.evaluation.results import ResultRow, load_results, save_results, versions
 
 
 def evaluate(
@@ -31,10 +34,18 @@ def evaluate(
     checkpoint: str | Path | None = None,
     seed: int = 0,
     label: str | None = None,
+    out: str | Path | None = None,
     picture: str | Path | None = None,
     keep: int = 8,
+    compile: bool = False,  # noqa: A002 - the option is torch's name
 ) -> list[ResultRow]:
     """Attack the test data with every attack of the suite in one pass, under the Trainer's strategy, devices and progress bar.
+
+    With `out`, what is finished is kept there as soon as it is: after a kill, the same call goes on after the last finished image and ends
+    with the files of an unbroken run: `results.json`, `results.csv` (a row an attack), `images.csv` (a line an attack and image) and
+    `adversarial/<attack>.safetensors`. On a float network an image's result may differ in the last bits of its logits where it was
+    attacked in another batch. Times are not the same in two runs; they are in `seconds/`. Attacks that the folder holds from earlier calls
+    with the same network, data and seed stay in its results.
 
     Args:
         trainer: must have ``inference_mode=False``.
@@ -45,47 +56,101 @@ def evaluate(
         checkpoint: the file that the weights came from; only its name and hash go into the rows. This function does not load it.
         seed: of the attacks' random numbers.
         label: what to call the network; default: its `label`, else w1a1 or float from its hyperparameters, else its class.
+        out: a folder for the results, shared by all processes; None keeps nothing.
         picture: a PNG to write with the first `keep` images and their adversarial examples.
+        compile: run the network through torch.compile.
 
     Returns:
         one row an attack, in order; on processes other than the first an empty list.
 
     Raises:
-        InputError: inference mode, no data, images outside [0, 1], or an attack that fails or returns something wrong.
+        InputError: inference mode, no data, images outside [0, 1], an attack that fails or returns something wrong, or an `out` that holds
+            the results of another network, data, seed or version.
     """
     require_gradients(trainer.test_loop.inference_mode)
     suite = AttackSuite.from_value(suite)
     if (datamodule is None) == (dataloaders is None):
         raise InputError("Expected either `datamodule` or `dataloaders`, but got both or none; give the test data once.")
-    digest = None if checkpoint is None else file_sha256(checkpoint)
-    evaluation = AttackEvaluation(module, suite, seed=seed, keep=keep if picture is not None else 0)
-    with tempfile.TemporaryDirectory() as folder:
-        # A spawned process cannot return tensors through the Trainer: it leaves them in a file. Elsewhere the file is not written.
-        evaluation.handover = str(Path(folder) / "figures.pt") if spawns(trainer) else None
+    manifest = evaluation_manifest(trainer, module, suite, datamodule, checkpoint=checkpoint, seed=seed, label=label)
+    with contextlib.ExitStack() as stack:
+        folder = None if out is None else Path(out)
+        if folder is None and spawns(trainer):
+            # A spawned process cannot return tensors through the Trainer: it leaves them in a folder.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        evaluation = AttackEvaluation(
+            module,
+            suite,
+            seed=seed,
+            keep=keep if picture is not None else 0,
+            folder=folder,
+            manifest=None if out is None else manifest,
+            picture=picture,
+            class_names=getattr(datamodule, "class_names", None),
+            compile=compile,
+        )
+        stack.callback(evaluation.release)
         with warnings.catch_warnings():
             # The images that such a sampler repeats are left out, see AttackEvaluation.
             warnings.filterwarnings("ignore", message="Using `DistributedSampler` with the dataloaders")
             trainer.test(evaluation, dataloaders=dataloaders, datamodule=datamodule, verbose=False)
-        if evaluation.handover is not None and evaluation.figures is None:
-            evaluation.load_handover()
-    if not trainer.is_global_zero:
-        return []
-    if evaluation.figures is None:
-        raise InputError("Expected test data with at least one image, but got none; check the data module.")
-    if picture is not None and evaluation.examples is not None:
-        _draw(picture, evaluation.examples, datamodule)
-    common = {
-        "label": label or model_label(module),
-        "checkpoint": None if checkpoint is None else Path(checkpoint).name,
-        "checkpoint_sha256": digest,
-        "model": describe(module),
-        "data": describe(datamodule),
-        "seed": seed,
-    }
-    return [
-        ResultRow(**common, attack=spec.name, class_path=spec.class_path, parameters=spec.parameters, **figures)
-        for spec, figures in zip(evaluation.suite, evaluation.figures, strict=True)
-    ]
+        if not trainer.is_global_zero:
+            return []
+        found = evaluation.records
+        if not found and folder is not None:
+            store = RecordFolder(folder)
+            found = {spec.name: records for spec in suite if (records := store.load(spec.name)) is not None}
+        if not found:
+            raise InputError("Expected test data with at least one image, but got none; check the data module.")
+        common = {
+            "label": manifest.label,
+            "checkpoint": None if checkpoint is None else Path(checkpoint).name,
+            "checkpoint_sha256": manifest.checkpoint_sha256,
+            "model": manifest.model,
+            "data": manifest.data,
+            "seed": seed,
+        }
+        rows = [
+            ResultRow(**common, attack=spec.name, class_path=spec.class_path, parameters=spec.parameters, **figures(found[spec.name]))
+            for spec in evaluation.suite
+        ]
+        if out is not None:
+            _save(Path(out), rows)
+    return rows
+
+
+def _save(out: Path, rows: list[ResultRow]) -> None:
+    """Write the results of a folder: these rows, after those of other attacks that it holds already."""
+    store, new = RecordFolder(out), {row.attack for row in rows}
+    earlier = load_results(out) if (out / "results.json").is_file() else []
+    kept = [row for row in earlier if row.attack not in new and store.path(row.attack).is_file()]
+    every = [*kept, *rows]
+    save_results(every, out)
+    records = {row.attack: store.load(row.attack) for row in every}
+    save_images_csv(out / "images.csv", {name: found for name, found in records.items() if found is not None})
+
+
+def evaluation_manifest(
+    trainer: Trainer,
+    module: nn.Module,
+    suite: AttackSuite,
+    datamodule: LightningDataModule | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+    label: str | None = None,
+) -> Manifest:
+    """What identifies the results of `evaluate` with these arguments."""
+    return Manifest(
+        label=label or model_label(module),
+        checkpoint_sha256=None if checkpoint is None else file_sha256(checkpoint),
+        weights_sha256=weights_sha256(module),
+        model=describe(module),
+        data=describe(datamodule),
+        batches=plain(trainer.limit_test_batches),
+        seed=seed,
+        versions=versions(),
+        attacks={spec.name: {"class_path": spec.class_path, "parameters": spec.parameters} for spec in suite},
+    )
 
 
 def spawns(trainer: Trainer) -> bool:
@@ -123,15 +188,3 @@ def describe(thing: object) -> dict[str, Any]:
             elif name in vars(thing) and isinstance(vars(thing)[name], bool | int | float | str | Path | list | tuple | dict | None):
                 arguments.setdefault(name, vars(thing)[name])
     return {"class_path": f"{type(thing).__module__}.{type(thing).__qualname__}", "init_args": plain({**saved, **arguments})}
-
-
-def _draw(path: str | Path, examples: Examples, datamodule: LightningDataModule | None) -> None:
-    save_examples(
-        path,
-        examples.images,
-        examples.adversarial,
-        examples.labels,
-        examples.predictions,
-        examples.adversarial_predictions,
-        class_names=getattr(datamodule, "class_names", None),
-    )

@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from qlight.errors import InputError
 from qlight.models.blocks import Precision
 from qlight.models.registry import build_network
+from qlight.models.view import copied_view
 from qlight.quantization import Quantizer
 
 CLASSES = 10
@@ -85,6 +86,11 @@ class Classifier(L.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Logits N x 10 of images N x 3 x 32 x 32 in [0, 1]."""
         return self.network(images.to(memory_format=torch.channels_last))
+
+    def evaluation_view(self, compile: bool = False) -> nn.Module:  # noqa: A002 - the option is torch's name
+        """What attacks run on: a frozen copy with weights quantized once; see `qlight.models.view.evaluation_view`."""
+        own_forward = type(self).forward is not Classifier.forward
+        return copied_view(self if own_forward else self.network, compile)
 
     def _step(self, batch: Any, stage: str) -> Tensor:
         images, labels = batch[0], batch[1]

@@ -19,7 +19,7 @@ HELPERS = "tests.attacks.helpers"
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 10**6))
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
 def test_a_fraction_is_the_quotient_of_its_two_numbers(numerator: int, denominator: int) -> None:
     assert check_arguments("FGSM", torchattacks.FGSM, {"eps": f"{numerator}/{denominator}"}) == {"eps": numerator / denominator}
 
@@ -28,7 +28,7 @@ def test_a_fraction_is_the_quotient_of_its_two_numbers(numerator: int, denominat
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_text_of_a_number_is_that_number(number: float) -> None:
     # YAML 1.1 reads 3e-4, without a point, as text
-    assert check_arguments("FGSM", torchattacks.FGSM, {"eps": repr(number)}) == {"eps": number}
+    assert check_arguments("BIM", torchattacks.BIM, {"alpha": repr(number)}) == {"alpha": number}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,14 @@ def test_a_value_of_another_kind_names_attack_and_argument(attack: str, name: st
     assert f"`{name}` of attack `mine` to be {words}" in message
     assert repr(value) in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("attack", ["FGSM", "torchattacks.Square", "SPSA", "PGDRestarts"])
+@pytest.mark.parametrize("value", [0, 0.0, "0", -0.03, "-8/255"])
+def test_an_eps_that_allows_nothing_is_refused(attack: str, value: object) -> None:
+    with pytest.raises(InputError, match="Expected `eps` of attack `mine` to be above 0") as error:
+        AttackSpec.create("mine", attack, {"eps": value})
+    assert repr(value) in str(error.value)
 
 
 def test_an_unknown_argument_gives_the_nearest_and_all() -> None:

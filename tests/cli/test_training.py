@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -159,3 +160,49 @@ def test_other_precisions_train(arrays: Path, tmp_path: Path, precision: str) ->
     assert main(["fit", *options(arrays, tmp_path, "--trainer.max_epochs", "3", "--trainer.precision", precision)]) == 0
     loss = metrics(tmp_path)["train_loss"]
     assert loss[-1] < loss[0]
+
+
+@pytest.mark.slow
+def test_an_attack_given_again_goes_on_in_the_same_folder(arrays: Path, tmp_path: Path, qlight: Any) -> None:
+    fitted = qlight("fit", *options(arrays, tmp_path, *BINARY, "--trainer.max_epochs", "1"))
+    assert fitted.returncode == 0, fitted.stderr
+    checkpoint = str(tmp_path / "fit/version_0/checkpoints/last.ckpt")
+    command = ["attack", *options(arrays, tmp_path), "--ckpt_path", checkpoint, "--attacks", "FGSM,SPSA", "--data.limit", "4"]
+    command[command.index("FGSM,SPSA")] = "{FGSM: null, SPSA: {class_path: SPSA, init_args: {steps: 3, evaluations: 4}}}"
+    first = qlight(*command)
+    assert first.returncode == 0, first.stderr
+    (folder,) = (tmp_path / "attack").iterdir()
+    assert folder.name.startswith("w1a1-")
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {path.name for path in files} >= {"results.csv", "images.csv", "configuration.yaml", "examples.png", "SPSA.safetensors"}
+    again = qlight(*command)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files
+    other = qlight(*command, "--seed", "1", "--out", str(folder))
+    assert other.returncode == 2
+    assert "seed 0, not 1" in other.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["attack", "fit"]
+
+
+@pytest.mark.slow
+def test_diagnose_writes_its_verdicts(arrays: Path, tmp_path: Path, qlight: Any) -> None:
+    fitted = qlight("fit", *options(arrays, tmp_path, *BINARY, "--trainer.max_epochs", "2"))
+    assert fitted.returncode == 0, fitted.stderr
+    checkpoint = str(tmp_path / "fit/version_0/checkpoints/last.ckpt")
+    attacks = "cw_steps: 5, cw_search_steps: 1, spsa_steps: 2, spsa_evaluations: 4, square_queries: 5"
+    sizes = f"{{steps: 2, iterations: [1, 2], coordinates: 4, {attacks}}}"
+    command = ["diagnose", *options(arrays, tmp_path), "--ckpt_path", checkpoint, "--images", "20", "--sizes", sizes]
+    done = qlight(*command, "--sources", f"same={checkpoint}")
+    assert done.returncode == 0, done.stderr
+    assert "diagnostics fail" in " ".join(done.stdout.split()) or "No diagnostic" in done.stdout
+    (folder,) = (tmp_path / "diagnose").iterdir()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"diagnostics.json", "diagnostics.csv", "diagnostics.png", "configuration.yaml"}
+    found = json.loads((folder / "diagnostics.json").read_text())
+    assert (found["label"], found["images"], found["sizes"]["steps"]) == ("w1a1", 20, 2)
+    assert {one["name"] for one in found["diagnostics"]} >= {"deterministic", "zero_differences", "transfer_better_than_direct"}
+    for wrong, words in ((("--images", "0"), "`images`"), (("--sources", "a=x,a=y"), "'a' comes twice"), (("--eps", "2"), "`eps`")):
+        refused = qlight(*command, *wrong)
+        assert refused.returncode == 2, refused.stderr
+        assert words in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1

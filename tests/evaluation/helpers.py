@@ -108,3 +108,21 @@ class Wrong(Attack):
         bad = inputs.clone()
         bad[0, 0, 0, 0] = {"nan": float("nan"), "inf": float("inf"), "above": 1.0001, "below": -1e-7}.get(self.how, 0.5)
         return {"shape": bad[:, :1], "integers": (bad * 255).byte(), "list": [bad], "batch": bad[1:]}.get(self.how, bad)
+
+
+class ExactNetwork(nn.Module):
+    """8-bit pixels and small integer weights: every sum is a whole number below 2^24, so logits do not depend on the batch."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(()):
+            torch.manual_seed(seed)
+            self.first = nn.Parameter(torch.randint(-2, 3, (16, 192)).float())
+            self.last = nn.Parameter(torch.randint(-3, 4, (10, 16)).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.flatten(1) * 255
+        pixels = pixels + (pixels.round() - pixels).detach()
+        hidden = pixels @ self.first.T / 64
+        hidden = hidden + (hidden.floor() - hidden).detach()
+        return hidden.clamp(-20, 20) @ self.last.T

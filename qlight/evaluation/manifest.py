@@ -1,0 +1,145 @@
+"""What identifies the results of an evaluation, and a folder that holds the results of one alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import nn
+
+from qlight.errors import InputError
+from qlight.evaluation.files import whole_file
+
+NAME = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that the results of an evaluation depend on.
+
+    Attributes:
+        label: what the network is called.
+        checkpoint_sha256: of the file that its weights came from; None where there is none.
+        weights_sha256: of its parameters and buffers.
+        model, data: class and hyperparameters of network and data module.
+        batches: the Trainer's `limit_test_batches`.
+        seed: of the random numbers.
+        versions: of qlight, torch and torchattacks.
+        attacks: label -> class_path and parameters.
+    """
+
+    label: str
+    checkpoint_sha256: str | None
+    weights_sha256: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    batches: int | float
+    seed: int
+    versions: dict[str, str]
+    attacks: dict[str, dict[str, Any]]
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all of it: 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def folder(self, root: str | Path) -> Path:
+        """Where results of this go below `root` if nobody says otherwise: the same call finds them again."""
+        return Path(root) / "attack" / f"{self.label}-{self.sha256[:8]}"
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 of names, types, shapes and contents of a module's state."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def claimed(folder: Path, manifest: Manifest) -> Iterator[None]:
+    """Hold `folder` (made if missing) for results of `manifest`, to which its attacks are added; it ends with the process at the latest.
+
+    A folder that is made here and to which nothing is written is removed again.
+
+    Raises:
+        InputError: another process holds it, it holds results of something else, or it cannot be written.
+    """
+    new = not folder.exists()
+    held = _lock(folder)
+    try:
+        _enter(folder, manifest)
+        yield
+    finally:
+        if new and {path.name for path in folder.iterdir()} <= {NAME, ".lock"}:
+            shutil.rmtree(folder, ignore_errors=True)
+        (folder / ".lock").unlink(missing_ok=True)
+        held.close()
+
+
+def _enter(folder: Path, manifest: Manifest) -> None:
+    path = folder / NAME
+    if path.is_file():
+        try:
+            before = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"Expected {str(path)!r} to say what the folder holds, but it cannot be read ({error}); choose another `out`."
+            ) from error
+        wanted: dict[str, Any] = json.loads(json.dumps(asdict(manifest)))
+        held = asdict(before)
+        for name, value in wanted.items():
+            if name != "attacks" and held[name] != value:
+                raise InputError(
+                    f"Expected `out` to be a new folder or one with results of the same evaluation, but {str(folder)!r} was made with "
+                    f"{name} {_short(held[name])}, not {_short(value)}; choose another folder."
+                )
+        for name, attack in wanted["attacks"].items():
+            if held["attacks"].get(name, attack) != attack:
+                raise InputError(
+                    f"Expected `out` to be a new folder or one with results of the same attacks, but {str(folder)!r} holds {name} with "
+                    "other parameters; choose another folder, or give the attack another label."
+                )
+        manifest = replace(manifest, attacks={**before.attacks, **manifest.attacks})
+        if manifest == before:
+            return
+    elif folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()) and (folder / "adversarial").exists():
+        raise InputError(f"Expected `out` to be a new folder, but {str(folder)!r} holds something else; choose another.")
+    with whole_file(path) as part:
+        part.write_text(json.dumps(asdict(manifest), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 90 else f"{text[:87]}..."
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / ".lock").open("wb")
+    except OSError as error:
+        raise InputError(
+            f"Expected `out` to be a folder that can be written, but {str(folder)!r} is not ({error.strerror}); choose another."
+        ) from error
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - not on Windows
+        return held
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise InputError(
+            f"Expected `out` to be free, but another process is evaluating into {str(folder)!r}; wait for it or choose another folder."
+        ) from error
+    return held
