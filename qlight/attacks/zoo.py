@@ -137,7 +137,7 @@ class ZOO(PerImageAttack):
         if not self.filter or self.normalization_used is not None:
             return None
         offered: Any = getattr(self.model, "unaffected", None)
-        return offered if callable(offered) else None
+        return offered  # type: ignore[no-any-return]
 
     def may_finish(self, age: int) -> bool:
         # after its first iteration where the image is skipped; else a search step takes at least one iteration

@@ -37,14 +37,14 @@ class FirstLayer:
        computed z^ has |z^ - z| <= u (n M + S): one n pays for the difference between the exact and the computed partial sums, a factor of
        1 + 3 g(n), and S for the products' own rounding.
     2. Batch norm computes its result from z^, mean, var, eps, weight and bias in one of the usual ways, alpha^ z^ + beta^ or
-       (z^ - mean) / std weight + bias. Written out it is alpha z^ and -alpha mean with at most 7 roundings each, and bias with at most 2. So
-       the network's own y^ has |y^ - y| <= E(x) = |alpha| (u (n M + 2 S) + g(8) (|z| + |mean|)) + g(3) |bias|.
-    3. x' differs from x by d in one pixel, so y' = y + a with |a| = |alpha w d| for the 9 x C' outputs around it and 0 for all others, and
-       E(x') <= E(x) + ((n + 2) u + g(8)) |a|.
+       (z^ - mean) / std weight + bias. Written out it is alpha z^ and -alpha mean with at most 7 roundings each, and bias with at most
+       2. So the network's own y^ has |y^ - y| <= E(x) = |alpha| (u (n M + 2 S) + g(8) (|z| + |mean|)) + g(3) |bias|.
+    3. x' differs from x by d in one pixel, so y' = y + a with |a| = |alpha w d| for the 9 x C' outputs around it, while the kernels of all
+       others are given the very same numbers. S and |z| grow by at most |w d|, so E(x') <= E(x) + ((n + 2) u + g(8)) |a|.
     4. The activation is a step function of y^ with steps at 0 (BinaryNet) or at (2k + 1) / (2 (2^b - 1)) (DoReFa with b bits; its product
        with 2^b - 1 is rounded, which moves a step by less than 2 u). So the codes are the same if no step lies within E(x') (+ 8 u) of the
-       segment from y to y'. That is what is checked: |a| (1 + 2^-18) < distance from y to the next step in the direction of a, minus
-       E(x), for all outputs around; and E(x) < distance also in the other direction, since |a| may be 0.
+       segment from y to y'. That is what is checked for all outputs around: |a| (1 + 2^-18) < distance from y to the next step in the
+       direction of a, minus E(x); and E(x) < distance in the other direction.
     5. y and E are computed in float64, where the same bounds hold with its own unit roundoff; u is the sum of both. Distances minus E are
        rounded towards zero by 2^-18 on their way to float32, and underflow is met by a term of its own.
 
@@ -112,7 +112,7 @@ class FirstLayer:
         row, column = coordinates // width % height, coordinates % width
         taps = torch.tensor([(1 - i) * (width + 2) + 1 - j for i, j in _TAPS], device=images.device)
         base = torch.arange(n, device=images.device)[:, None] * (height + 2) * (width + 2) + row * (width + 2) + column
-        around = slack.flatten(0, 2).index_select(0, (base[:, :, None] + taps).flatten()).view(*coordinates.shape, -1)
+        around = slack.flatten(0, 2).index_select(0, (base[:, :, None] + taps).flatten()).view(*coordinates.shape, down.shape[1])
         down, up = (worth.index_select(0, channel.flatten()).view(around.shape) for worth in (down, up))
         return down.mul_(around).amin(2), up.mul_(around).amin(2)
 

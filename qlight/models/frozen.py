@@ -4,6 +4,7 @@ Every number is the one that the block itself computes in evaluation mode, bit f
 
 * after binary activations a convolution takes codes 0 and 1 with twice the weight, where the block's own takes -1 and +1, adds 1 and so
   multiplies 0 and 2 by the weight: the products are the same floating-point numbers (a factor of 2 is exact), added in the same order;
+* the sums of these codes and of binary weights are whole numbers, which 8-bit arithmetic gives as well (`integer_conv`), and quicker;
 * batch norm's forward pass is torch's; its backward pass multiplies by 1 / std and then by the weight, as torch's does, without the two
   sums over the batch that only training needs.
 """
@@ -19,6 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from qlight.models.batch_norm import BatchNorm2d
 from qlight.models.blocks import ConvBlock
+from qlight.models.integer_conv import convolve, integer_conv2d
 from qlight.quantization import BinaryNet, DoReFaActivation, QuantConv2d, QuantLinear
 from qlight.quantization.dorefa import levels
 from qlight.quantization.ste import _window
@@ -43,11 +45,17 @@ class FrozenConv2d(nn.Module):
             weight = conv.quantized_weight()
             offset = conv.pad_value * weight.sum((1, 2, 3)) if conv.pad_value else None
             self.weight = _fixed(2 * weight if takes_codes else weight)
+            #: the same sums in 8-bit arithmetic, where they are whole numbers and the processor can
+            self.integer = (
+                integer_conv2d(weight, 2.0, offset, int(conv.padding[0])) if takes_codes and weight.dtype == torch.float32 else None
+            )
         self.bias = None if offset is None else _fixed(offset)
         self.shift = 0.0 if takes_codes else conv.pad_value
         self.stride, self.padding = conv.stride, conv.padding
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.integer is not None and x.device.type == "cpu" and self.weight.dtype == torch.float32:
+            return convolve(x, self.weight, self.integer)
         # see QuantConv2d: conv(x padded with p) = conv(x - p padded with 0) + p * sum(weight)
         return F.conv2d(x - self.shift if self.shift else x, self.weight, self.bias, self.stride, self.padding)
 
@@ -133,6 +141,8 @@ class FrozenConvBlock(nn.Module):
         self.relu, self.binary = isinstance(activation, nn.ReLU), isinstance(activation, BinaryNet)
         self.levels = levels(activation.bit_width) if isinstance(activation, DoReFaActivation) else 1
         self.gives_codes = gives_codes
+        #: whether codes may be uint8 where no gradient is asked for: the next block's convolution takes them
+        self.gives_bytes = False
 
     def activate(self, y: Tensor, *, overwrite: bool) -> Tensor:
         """The activation of batch norm's output ``y``, which may be overwritten."""
@@ -153,7 +163,10 @@ class FrozenConvBlock(nn.Module):
             x = F.max_pool2d(x, 2)
         if torch.is_grad_enabled() and x.requires_grad:
             return _NormActivation.apply(x, self)  # type: ignore[no-any-return]
-        return self.activate(self.norm(x), overwrite=True)
+        y = self.norm(x)
+        if self.gives_bytes and y.dtype == torch.float32 and y.device.type == "cpu":
+            return torch.ge(y, 0).view(torch.uint8)
+        return self.activate(y, overwrite=True)
 
     def extra_repr(self) -> str:
         name = "relu" if self.relu else "binary" if self.binary else f"dorefa with {self.levels + 1} levels"

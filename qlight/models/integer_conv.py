@@ -30,6 +30,7 @@ class IntegerConv2d:
     """
 
     def __init__(self, weight_codes: Tensor, scale: float, bias: Tensor | None, padding: int, largest_code: int) -> None:
+        self._made_of = (weight_codes, scale, bias, padding, largest_code)
         self.padding = [padding, padding]
         self.bias = bias
         codes = weight_codes.detach().cpu()
@@ -40,6 +41,10 @@ class IntegerConv2d:
         arguments = ([1, 1], self.padding, [1, 1], 1, shape)
         self._packed = torch.ops.onednn.qconv_prepack(codes.to(torch.int8), self._scales, 1.0, 0, *arguments)
         self.largest_code = largest_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are packed anew: what oneDNN packs cannot be copied."""
+        return IntegerConv2d, self._made_of
 
     def __call__(self, codes: Tensor) -> Tensor:
         """float32, N x C' x H' x W', of uint8 codes N x C x H x W."""
@@ -80,15 +85,16 @@ class _WithGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, codes: Tensor, weight: Tensor, conv: IntegerConv2d) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.shape, ctx.padding = codes.shape, conv.padding
+        ctx.save_for_backward(codes, weight)
+        ctx.padding = conv.padding
         return conv(codes.to(torch.uint8))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (weight,) = ctx.saved_tensors
-        return torch.nn.grad.conv2d_input(ctx.shape, weight, grad, padding=ctx.padding), None, None
+        codes, weight = ctx.saved_tensors
+        arguments = ([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False])
+        return torch.ops.aten.convolution_backward(grad, codes, weight, None, *arguments)[0], None, None
 
 
 def convolve(codes: Tensor, weight: Tensor, conv: IntegerConv2d) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,8 @@ def evaluation_view(model: nn.Module, compile: bool = False) -> nn.Module:  # no
     >>> network.training, view.training, view[0].weight.requires_grad
     (True, False, False)
     """
-    own = getattr(model, "evaluation_view", None)
-    if callable(own):
+    own: Any = getattr(model, "evaluation_view", None)
+    if own is not None:
         return own(compile=compile)
     return copied_view(model, compile)
 
@@ -45,7 +46,7 @@ def copied_view(model: nn.Module, compile: bool = False) -> nn.Module:  # noqa: 
     duplicate = copy.deepcopy(model).eval().requires_grad_(False)
     for parameter in duplicate.parameters():
         parameter.grad = None
-    view = _frozen(duplicate, fuse=not compile)
+    view = _frozen(duplicate, fuse=not compile).eval()
     if compile:
         # an inner module where there is one: what the view says of itself is plain Python
         (view.network if isinstance(view, NetworkView) else view).compile(dynamic=True)
@@ -81,7 +82,8 @@ class NetworkView(nn.Module):
     @property
     def unaffected(self) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
         """`FirstLayer.unaffected` of this network, or None where it does not hold; see there."""
-        return self.first.unaffected if self.first is not None and self.first.holds() else None
+        first: FirstLayer | None = self.first
+        return first.unaffected if first is not None and first.holds() else None
 
 
 def _frozen(module: nn.Module, fuse: bool) -> nn.Module:
@@ -102,6 +104,9 @@ def _frozen(module: nn.Module, fuse: bool) -> nn.Module:
         for name, child, takes, gives in zip(list(module._modules), list(module), [False, *passes], [*passes, False], strict=True):
             frozen = FrozenConvBlock(child, takes, gives) if isinstance(child, ConvBlock) and can_freeze(child) else _frozen(child, fuse)
             module.add_module(name, frozen)
+        for before, after in pairwise(module):
+            if isinstance(before, FrozenConvBlock) and isinstance(after, FrozenConvBlock):
+                before.gives_bytes = before.gives_codes and after.conv.integer is not None
         return module
     for name, child in module.named_children():
         module.add_module(name, _frozen(child, fuse))
