@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,20 @@ ALLOWED = {
     "data": {"errors"},
     "attacks": {"errors"},
     "evaluation": {"errors", "attacks"},
+    "intgraph": {"errors"},
 }
+#: rooms that a board without torch imports
+WITHOUT_TORCH = ("intgraph",)
+BLOCK_TORCH = """
+import importlib, sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "lightning", "torchmetrics", "torchattacks"}:
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+"""
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -34,3 +49,18 @@ def test_a_room_imports_only_what_is_below_it(room: str) -> None:
     for path in (PACKAGE / room).rglob("*.py"):
         above = imported_rooms(path) - ALLOWED[room] - {room}
         assert not above, f"{path.relative_to(PACKAGE)} imports {above}"
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_a_room_works_without_torch(room: str) -> None:
+    everything = [f"qlight.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}" for path in (PACKAGE / room).rglob("*.py")]
+    script = BLOCK_TORCH + f"for name in {everything!r}: importlib.import_module(name.removesuffix('.__init__'))\n"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, cwd=PACKAGE.parent)
+    assert found.returncode == 0, found.stderr
+
+
+def test_the_block_of_torch_blocks() -> None:
+    script = BLOCK_TORCH + "importlib.import_module('qlight.models')"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, cwd=PACKAGE.parent)
+    assert found.returncode != 0
+    assert "is blocked" in found.stderr

@@ -79,7 +79,7 @@ class Conv2d(Node):
 
     Attributes:
         kernel: (height, width).
-        stride: (down, right).
+        stride: (down, across).
         padding: (top, bottom, left, right), filled with the code ``pad_code`` of the input's encoding.
         weight_encoding: ``odd`` (code k of n bits is the integer 2k - (2^n - 1)) or ``signed`` (k itself).
         weight_bits: 1 to 8 (odd), 2 to 8 (signed).

@@ -43,7 +43,7 @@ class FirstLayer:
        others are given the very same numbers. S and |z| grow by at most |w d|, so E(x') <= E(x) + ((n + 2) u + g(8)) |a|.
     4. The activation is a step function of y^ with steps at 0 (BinaryNet) or at (2k + 1) / (2 (2^b - 1)) (DoReFa with b bits; its product
        with 2^b - 1 is rounded, which moves a step by less than 2 u). So the codes are the same if no step lies within E(x') (+ 8 u) of the
-       segment from y to y'. That is what is checked for all outputs around: |a| (1 + 2^-18) < distance from y to the next step in the
+       segment from y to y'. That is what is checked for all outputs around: |a| (1 + 2^-19) < distance from y to the next step in the
        direction of a, minus E(x); and E(x) < distance in the other direction.
     5. y and E are computed in float64, where the same bounds hold with its own unit roundoff; u is the sum of both. Distances minus E are
        rounded towards zero by 2^-18 on their way to float32, and underflow is met by a term of its own.
@@ -125,9 +125,9 @@ class FirstLayer:
     def _per_gain(self) -> tuple[Tensor, Tensor]:
         """What a row of `_slack` around a pixel is worth in changes of the pixel, down and up: float32, C x (9 x 2 C') each.
 
-        1 / |alpha w|, rounded down, for the side to which the output goes, and 1e30 for the other, which thus has all the room; a gain
-        below 1e-30 may count as 1e-30. Tap (i, j) is the kernel's element for the input at (i, j) from the output, so that the output lies
-        at (-i, -j) from the pixel.
+        1 / |alpha w|, rounded down, for the side to which the output goes, and 1e30 for the other, which thus has all the room, or none
+        where its slack is negative; a gain below 1e-30 may count as 1e-30. Tap (i, j) is the kernel's element for the input at (i, j) from
+        the output, so that the output lies at (-i, -j) from the pixel.
         """
         weight = self.conv.weight
         assert isinstance(weight, Tensor)
@@ -138,8 +138,8 @@ class FirstLayer:
     def _slack(self, images: Tensor) -> Tensor:
         """Distance from y to the next step below, then above, minus E: float32, n x (H + 2) x (W + 2) x 2 C'.
 
-        At least about 1e30 where there is no such step, negative on both sides where the code of the image itself is not certain, infinite
-        in the frame. Written as arithmetic since torch's selections are twenty times as slow.
+        About 1e30 where there is no such step, infinite in the frame; not above 0 on one side where the code of the image itself is not
+        certain. Written as arithmetic since torch's selections are twenty times as slow.
         """
         weight = self.conv.weight
         assert isinstance(weight, Tensor)
@@ -170,14 +170,13 @@ class FirstLayer:
             rises = (1 - falls).float().div_(self.levels)
             falls, under = falls.float().div_(self.levels), under.float()
             below, above = under.lt(0).float(), under.ge_(top)
-        falls.mul_(_DOWN).add_(below, alpha=_NO_STEP).sub_(error)
-        rises.mul_(_DOWN).add_(above, alpha=_NO_STEP).sub_(error)
-        uncertain = torch.minimum(falls, rises).clamp_(max=0).mul_(_NO_STEP).mul_(_NO_STEP)
+        falls.mul_(_DOWN).add_(below, alpha=_NO_STEP)
+        rises.mul_(_DOWN).add_(above, alpha=_NO_STEP)
         n, height, width, outputs = z.shape
         slack = torch.full((n, height + 2, width + 2, 2 * outputs), _INF, dtype=torch.float32, device=images.device)
         inside = slack[:, 1:-1, 1:-1]
-        torch.add(uncertain, falls, alpha=_DOWN, out=inside[..., :outputs])
-        torch.add(uncertain, rises, alpha=_DOWN, out=inside[..., outputs:])
+        torch.sub(falls, error, out=inside[..., :outputs])
+        torch.sub(rises, error, out=inside[..., outputs:])
         return slack
 
 

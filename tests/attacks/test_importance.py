@@ -23,7 +23,7 @@ def plain(modifier: list[float], channels: int, height: int, width: int) -> list
     total = sum(largest[place] for place in where)
     if total == 0:
         return [1 / len(where)] * len(where)
-    return [0.9 * largest[place] / total + 0.1 / len(where) for place in where]
+    return [0.5 * largest[place] / total + 0.5 / len(where) for place in where]
 
 
 @settings(deadline=None, max_examples=40)
@@ -42,7 +42,7 @@ def test_probabilities_are_those_of_the_plain_implementation(shape: tuple[int, i
     for mine, moved in zip(probability, modifier.tolist(), strict=True):
         torch.testing.assert_close(mine, torch.tensor(plain(moved, *shape), dtype=torch.float64), rtol=1e-12, atol=0)
         assert float(mine.sum()) == pytest.approx(1)
-        assert (mine > 0.0999 / values).all()
+        assert (mine > 0.499 / values).all()
 
 
 def test_regions_of_an_image_of_32_by_32_are_4_by_4() -> None:
@@ -89,7 +89,7 @@ class OneRegion(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         seen = images[:, 2, 12:16, 20:24].flatten(1).mean(1)
-        return torch.stack([self.gain * (seen - 0.6), torch.zeros_like(seen)], 1)
+        return torch.stack([self.gain * (seen - 0.45), torch.zeros_like(seen)], 1)
 
 
 class Watched(ZOO):
@@ -112,12 +112,20 @@ class Watched(ZOO):
 
 def test_it_finds_the_region_that_matters_with_fewer_queries() -> None:
     net = OneRegion().double()
-    images = torch.full((8, 3, 32, 32), 0.65, dtype=torch.float64)
+    images = torch.full((8, 3, 32, 32), 0.5, dtype=torch.float64)  # where tanh is odd, so that distances move no coordinate
     labels = torch.zeros(8, dtype=torch.int64)
     runs: dict[bool, Watched] = {}
     for sampled in (False, True):
         attack = runs[sampled] = Watched(
-            net, coordinates=32, steps=150, search_steps=1, c=50.0, learning_rate=0.02, importance=sampled, max_rows=1000
+            net,
+            coordinates=32,
+            steps=120,
+            search_steps=1,
+            c=50.0,
+            learning_rate=0.02,
+            abort_early=False,
+            importance=sampled,
+            max_rows=1000,
         )
         result = attack(images, labels)
         assert attack.report is not None

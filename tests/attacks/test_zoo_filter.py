@@ -92,8 +92,8 @@ def counted(model: nn.Module) -> list[int]:
 
 
 CASES: list[dict[str, Any]] = [
-    {"c": 300.0, "h": 1e-3},
-    {"c": 300.0, "h": 1e-3, "importance": True, "max_rows": 40},
+    {"c": 300.0, "h": 5e-3},
+    {"c": 300.0, "h": 5e-3, "importance": True, "max_rows": 40},
     {"h": 2e-3, "space": "pixel", "c": 5.0, "loss": "logits", "kappa": 0.25},
     {"h": 1e-2, "solver": "newton", "learning_rate": 0.5, "c": 100.0},
 ]
@@ -105,7 +105,7 @@ def test_the_course_is_the_same_with_and_without(bits: int, case: dict[str, Any]
     view = exact(bits).evaluation_view()
     images, labels = problem(view, 3)
     labels[1] = (labels[1] + 1) % 10  # skipped
-    settings: dict[str, Any] = {"coordinates": 48, "steps": 6, "search_steps": 3, "learning_rate": 0.3, "seed": 4} | case
+    settings: dict[str, Any] = {"coordinates": 32, "steps": 5, "search_steps": 3, "learning_rate": 0.3, "seed": 4} | case
     index = torch.tensor([5, 1, 9])
     with_it, without = (ZOO(view, filter=on, **settings) for on in (True, False))
     results = [attack(images, labels, index=index) for attack in (with_it, without)]

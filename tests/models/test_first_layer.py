@@ -155,13 +155,16 @@ def plain(made: ConvBlock, bits: int, image: np.ndarray, coordinate: int, pixel:
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_equals_the_plain_implementation(bits: int) -> None:
     unsettled = agreed = 0
-    for seed in range(4):
-        made = block(bits, seed)
+    for seed in range(24):
+        made = block(bits, seed, channels=4 if seed < 12 else 1)
         generator = torch.Generator().manual_seed(seed)
         images = torch.rand(1, 3, *SIDES, generator=generator)
+        far = seed < 4
+        if not far:  # where the bound of the rounding errors decides
+            near_steps(made, images, bits, 7 + seed, (seed % 12 - 3) * 8e-7)
         coordinates = torch.arange(90)[None]
-        pixels = images.flatten(1) + 0.02 * torch.randn(1, 90, generator=generator)
-        pixels[0, :9] = images.flatten()[:9]
+        pixels = images.flatten(1) + (2e-2 if far else 1e-6) * torch.randn(1, 90, generator=generator)
+        pixels[0, :3] = images.flatten()[:3]
         unaffected = layer(made).unaffected(images, coordinates, pixels)[0].tolist()
         for k, seen in enumerate(unaffected):
             loose, strict = (plain(made, bits, images[0].numpy(), k, float(pixels[0, k]), slack) for slack in (0.99, 1.01))
@@ -170,8 +173,8 @@ def test_equals_the_plain_implementation(bits: int) -> None:
                 agreed += seen
             else:
                 unsettled += 1
-    assert agreed > 30
-    assert unsettled < 5
+    assert agreed > 100
+    assert unsettled < 20
 
 
 def summed(w: np.ndarray, x: np.ndarray, way: str, rng: np.random.Generator) -> Any:
@@ -278,7 +281,7 @@ def test_networks_with_quantized_activations_offer_it(weights: int, activations:
     assert offered(model.double())
     view = evaluation_view(model)
     x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    places = torch.arange(0, 3072, 12)[None]
+    places = torch.arange(0, 3072, 48)[None]
     pixels = x.flatten(1).gather(1, places) + 1e-4
     same = view.unaffected(x, places, pixels)[0]  # type: ignore[operator]
     assert same.float().mean() > 0.3
