@@ -85,12 +85,17 @@ class AskingAttack(Attack):
         return logits.detach(), slopes
 
     def in_pieces(self, function: Callable[..., tuple[Tensor, ...]], *rows: Tensor) -> tuple[Tensor, ...]:
-        """What `function` returns for all rows, called with at most `max_rows` of them; half as many as soon as memory runs out."""
+        """What `function` returns for all rows, called with at most `max_rows` of them; half as many as soon as memory runs out.
+
+        The pieces are of equal size: kernels of dense layers round a single left-over image differently than a batch.
+        """
         parts: list[tuple[Tensor, ...]] = []
         first, count = 0, len(rows[0])
         refused = 0  # the last number of images that memory had no room for
         while first < count or not parts:
-            piece = [tensor[first : first + self._rows] for tensor in rows]
+            left = count - first
+            size = -(-left // max(1, -(-left // self._rows)))
+            piece = [tensor[first : first + size] for tensor in rows]
             try:
                 parts.append(function(*piece))
             except (RuntimeError, MemoryError) as error:
@@ -98,7 +103,10 @@ class AskingAttack(Attack):
                     raise
             else:
                 first += len(piece[0]) or 1
+                if refused:
+                    self._rows = len(piece[0])  # there was room for so many, perhaps not for more
                 self._warn_of_memory(refused)
+                refused = 0
                 continue
             refused, self._rows = len(piece[0]), max(1, len(piece[0]) // 2)
             if torch.cuda.is_available():

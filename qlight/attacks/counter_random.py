@@ -59,4 +59,4 @@ def random_uniform(seed: int, index: Tensor, step: Tensor, count: int, dtype: to
 
 def random_order(seed: int, index: Tensor, step: Tensor, count: int, chosen: int, stream: int = 0) -> Tensor:
     """``chosen`` different numbers below ``count`` for each image, in random order: int64, N x chosen; arguments as for `random_words`."""
-    return random_words(seed, index, step, count, stream).argsort(dim=1, stable=True)[:, :chosen]
+    return random_words(seed, index, step, count, stream).topk(chosen, largest=False).indices

@@ -52,7 +52,7 @@ class SPSA(PerImageAttack):
         random_start: bool = True,
         early_stop: bool = False,
         seed: int | None = None,
-        max_rows: int = 256,
+        max_rows: int = 128,
         query_budget: int | None = None,
     ) -> None:
         super().__init__("SPSA", model, seed=seed, max_rows=max_rows, query_budget=query_budget)

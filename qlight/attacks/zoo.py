@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from qlight.attacks.counter_random import random_order
 from qlight.attacks.importance import importance, weighted_order
 from qlight.attacks.per_image import PerImageAttack, State, column
+from qlight.attacks.probes import Unaffected, probed_logits
 from qlight.errors import InputError, nearest
 
 Solver = Literal["adam", "newton"]
@@ -99,7 +99,7 @@ class ZOO(PerImageAttack):
         importance: bool = False,
         filter: bool = True,  # noqa: A002 - what it is
         seed: int | None = None,
-        max_rows: int = 512,
+        max_rows: int = 128,
         query_budget: int | None = None,
     ) -> None:
         super().__init__("ZOO", model, seed=seed, max_rows=max_rows, query_budget=query_budget)
@@ -132,7 +132,7 @@ class ZOO(PerImageAttack):
     def pool(self) -> int:
         return max(1, self.max_rows // (self.rows_per_image if self._unaffected() is None else min(self.rows_per_image, _COMPUTED)))
 
-    def _unaffected(self) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+    def _unaffected(self) -> Unaffected | None:
         """What tells that probes change nothing, or None."""
         if not self.filter or self.normalization_used is not None:
             return None
@@ -206,7 +206,9 @@ class ZOO(PerImageAttack):
         chosen = self._chosen(state)
         place, moved = origin.gather(1, chosen)[:, None], modifier.gather(1, chosen)[:, None]
         sides = torch.cat([moved + self.h, moved - self.h], 1)  # n x 2 x coordinates
-        points, outputs = self._evaluate(state, self._pixels(origin, modifier), chosen, self._pixels(place, sides))
+        points = self._pixels(origin, modifier).to(state["image"].dtype).view_as(state["image"])
+        outputs, computed = probed_logits(self, points, chosen, self._pixels(place, sides), self._unaffected())
+        state["forwards"] = state["forwards"] + computed
         state["queries"] = state["queries"] + self.rows_per_image
 
         outputs = outputs.double()
@@ -237,55 +239,6 @@ class ZOO(PerImageAttack):
         state["inner"] = state["inner"] + 1
         self._search(state, stuck | (state["inner"] >= self.steps))
         return state["search"] >= self.search_steps
-
-    def _evaluate(self, state: State, here: Tensor, chosen: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-        """The current points n x C x H x W as the model sees them; logits of each and its probes, n x (2 coordinates + 1) x classes.
-
-        Args:
-            state: of n images.
-            here: pixels of the current points, n x values.
-            chosen: coordinates that are probed, n x coordinates.
-            probes: their pixels at + h and at - h, n x 2 x coordinates.
-        """
-        points = here.to(state["image"].dtype).view_as(state["image"])
-        probes = probes.to(points.dtype).flatten(1)
-        every, width = torch.arange(len(points), device=points.device), probes.shape[1]
-        unaffected = self._unaffected()
-        if unaffected is None:
-            asked, number = torch.arange(probes.numel(), device=points.device), width
-        else:
-            affected = ~unaffected(points, chosen, probes.unflatten(1, (2, -1))).flatten(1)
-            asked, number = affected.flatten().nonzero()[:, 0], affected.sum(1)
-        image, probe = asked // width, asked % width
-        # the points themselves come first: each sets its first value to what it is
-        which = torch.cat([every, image])
-        where = torch.cat([torch.zeros_like(every), chosen[image, probe % self.coordinates]])
-        value = torch.cat([points.flatten(1)[:, 0], probes.flatten()[asked]])
-        alone = int(len(which) == 1)
-        if alone:
-            which, where, value = (x.repeat(2) for x in (which, where, value))
-        state["forwards"] = state["forwards"] + 1 + number + alone
-        computed = self._changed_logits(points, which, where, value)
-        outputs = computed[: len(points), None].repeat(1, self.rows_per_image, 1)
-        outputs[image, 1 + probe] = computed[len(points) : len(points) + len(asked)]
-        return points, outputs
-
-    def _changed_logits(self, points: Tensor, which: Tensor, where: Tensor, value: Tensor) -> Tensor:
-        """Logits of the points `which`, each with its value at the position `where` replaced by `value`; all three of length rows.
-
-        In pieces of equal size, since none should be a single image (`alone`): kernels of dense layers round that differently, and ZOO
-        would take the difference for a slope.
-        """
-
-        def ask(which: Tensor, where: Tensor, value: Tensor) -> tuple[Tensor]:
-            rows = points[which]
-            rows.flatten(1).scatter_(1, where[:, None], value[:, None])
-            return self.outputs(rows)
-
-        rows = len(which)
-        pieces = max(1, -(-rows // self._rows))
-        parts = [torch.tensor_split(x, pieces) for x in (which, where, value)]
-        return torch.cat([self.in_pieces(ask, *piece)[0] for piece in zip(*parts, strict=True)])
 
     def _chosen(self, state: State) -> Tensor:
         """The coordinates to move in this iteration: int64, n x coordinates."""

@@ -23,7 +23,7 @@ from qlight.models.blocks import ConvBlock
 from qlight.models.integer_conv import convolve, integer_conv2d
 from qlight.quantization import BinaryNet, DoReFaActivation, QuantConv2d, QuantLinear
 from qlight.quantization.dorefa import levels
-from qlight.quantization.ste import _window
+from qlight.quantization.ste import window
 
 
 def _fixed(tensor: Tensor) -> nn.Parameter:
@@ -115,7 +115,7 @@ class _NormActivation(torch.autograd.Function):
         (y,) = ctx.saved_tensors
         block = ctx.block
         low = -1.0 if block.binary else 0.0
-        passed = torch.ops.aten.threshold_backward(grad, y, 0) if block.relu else _window(grad, y, low, 1.0)
+        passed = torch.ops.aten.threshold_backward(grad, y, 0) if block.relu else window(grad, y, low, 1.0)
         # the value is 2 code - 1, so its gradient is half that of the code
         return block.norm.backward(passed, 0.5 if block.gives_codes else 1.0), None
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qlight.errors import InputError
 from qlight.models.blocks import ConvBlock, pad_value
 from qlight.models.first_layer import FirstLayer
 from qlight.models.frozen import FrozenConv2d, FrozenConvBlock, FrozenLinear, can_freeze
@@ -30,11 +31,16 @@ def evaluation_view(model: nn.Module, compile: bool = False) -> nn.Module:  # no
         compile: run the view through torch.compile with dynamic shapes (needs a C++ compiler on a CPU); then its results are those of
             ``model`` up to rounding, and a quantized activation at the very edge between two codes may take the other one.
 
+    Raises:
+        InputError: ``model`` is not a torch module.
+
     >>> network = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     >>> view = evaluation_view(network)
     >>> network.training, view.training, view[0].weight.requires_grad
     (True, False, False)
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"Expected `model` to be a torch module, but got {type(model).__name__}; give the network itself.")
     own: Any = getattr(model, "evaluation_view", None)
     if own is not None:
         return own(compile=compile)

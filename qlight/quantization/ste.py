@@ -17,7 +17,7 @@ def _just_outside(bound: float, toward: float, dtype: torch.dtype) -> float:
     return torch.nextafter(torch.tensor(bound, dtype=dtype), torch.tensor(toward, dtype=dtype)).item()
 
 
-def _window(grad: Tensor, x: Tensor, low: float, high: float) -> Tensor:
+def window(grad: Tensor, x: Tensor, low: float, high: float) -> Tensor:
     """``grad`` where low <= x <= high, else 0, in one pass over memory.
 
     The kernel compares strictly (low < x < high) while equation (1) includes both ends, which matters because latent weights are
@@ -41,7 +41,7 @@ class _StraightThrough(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         if ctx.low == -math.inf and ctx.high == math.inf:
             return grad, None, None, None
-        return _window(grad, x, ctx.low, ctx.high), None, None, None
+        return window(grad, x, ctx.low, ctx.high), None, None, None
 
 
 def straight_through(x: Tensor, value: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:

@@ -220,12 +220,12 @@ def test_where_the_filter_is_not_used(why: str) -> None:
     attack(images, labels)
     assert net.asked == []
     assert torch.equal(report(attack).forwards, report(attack).queries)
-    assert pool == 512 // 11
+    assert pool == 128 // 11
 
 
 def test_more_images_are_in_work_where_few_probes_are_computed() -> None:
     view = classifier(1, 1).evaluation_view()
-    assert ZOO(view).pool == 32
+    assert ZOO(view).pool == 8
     assert ZOO(view, filter=False).pool == 1
-    assert ZOO(view, coordinates=2).pool == ZOO(view, coordinates=2, filter=False).pool == 102
+    assert ZOO(view, coordinates=2).pool == ZOO(view, coordinates=2, filter=False).pool == 25
     assert ZOO(view, max_rows=1).pool == 1

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qlight.errors import InputError
 from qlight.models import Precision, build_network
 from qlight.models.blocks import ConvBlock
 from qlight.models.first_layer import FirstLayer
@@ -239,6 +240,11 @@ def test_a_network_from_the_registry_needs_no_classifier() -> None:
     reference = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = images(2)
     assert torch.equal(view(x), reference(x.contiguous(memory_format=torch.channels_last)))
+
+
+def test_what_is_no_module() -> None:
+    with pytest.raises(InputError, match="`model` to be a torch module, but got function"):
+        evaluation_view(images)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
