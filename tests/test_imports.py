@@ -17,6 +17,7 @@ ALLOWED = {
     "attacks": {"errors"},
     "evaluation": {"errors", "attacks"},
     "intgraph": {"errors"},
+    "lowering": {"errors", "intgraph", "models", "quantization"},
 }
 #: rooms that a board without torch imports
 WITHOUT_TORCH = ("intgraph",)
