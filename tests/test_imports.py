@@ -18,6 +18,7 @@ ALLOWED = {
     "evaluation": {"errors", "attacks"},
     "intgraph": {"errors"},
     "lowering": {"errors", "intgraph", "models", "quantization"},
+    "targets": {"errors", "intgraph"},
 }
 #: rooms that a board without torch imports
 WITHOUT_TORCH = ("intgraph",)

@@ -109,10 +109,9 @@ def test_a_constant_on_all_logits_changes_nothing() -> None:
     assert bool(plain.report.success.all())
 
 
-@pytest.mark.parametrize("kappa", [0.0, 5.0])
-@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize(("kappa", "targeted"), [(0.0, False), (5.0, False), (20.0, False), (0.0, True), (5.0, True)])
 def test_examples_have_the_margin_kappa_and_hardly_more(kappa: float, targeted: bool) -> None:
-    net = Rescaled(smooth_net(), times=4.0)  # a targeted margin of 5 would be out of reach
+    net = Rescaled(smooth_net(), times=4.0 if kappa < 20 else 16.0)  # such margins would be out of reach
     images, labels = images_for(net, 6)
     if targeted:
         labels = (labels + 1) % 4
@@ -129,7 +128,7 @@ def test_examples_have_the_margin_kappa_and_hardly_more(kappa: float, targeted: 
     other = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
     margin = (own - other if targeted else other - own)[found]
     assert bool((margin >= kappa).all())
-    assert float(margin.median()) < kappa + 0.05
+    assert float(margin.median()) < 1.005 * kappa + 0.05
     assert torch.equal((logits.argmax(1) == labels)[found], torch.full_like(margin, targeted, dtype=torch.bool))
 
 

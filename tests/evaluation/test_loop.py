@@ -316,6 +316,68 @@ def test_a_network_that_is_no_classifier(value: Any, words: str) -> None:
     assert words in str(error.value)
 
 
+class Softmax(nn.Module):
+    """A network that returns probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = tiny_network().eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images).softmax(1)
+
+
+class Restless(nn.Module):
+    """A network with a layer that never sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = tiny_network().eval()
+        self.noise = AlwaysDropout()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(self.noise(images))
+
+
+class AlwaysDropout(nn.Module):
+    """Dropout in evaluation mode too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.dropout(images, 0.5, training=True)
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [(Softmax(), "probabilities, not logits"), (Restless(), r"not deterministic: the first module .* is `noise` \(AlwaysDropout\)")],
+    ids=["probabilities", "random"],
+)
+def test_networks_whose_results_mean_less_are_named(network: nn.Module, words: str) -> None:
+    with pytest.warns(UserWarning, match=words):
+        evaluate(trainer(), network, AttackSuite.from_value("fgsm"), dataloaders=loader(random_images(4), torch.zeros(4).long()))
+
+
+def test_memory_that_runs_out_halves_the_batch_of_any_attack() -> None:
+    class Small(nn.Module):
+        """Has room for four images at once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = tiny_network().eval()
+
+        def forward(self, images: Tensor) -> Tensor:
+            if len(images) > 4 and images.requires_grad:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return self.network(images)
+
+    images, labels = random_images(8), torch.arange(8)
+    small = Small()
+    (expected,) = evaluate(trainer(), small.network, AttackSuite.from_value("bim"), dataloaders=loader(images, labels, 8))
+    with pytest.warns(UserWarning, match="Memory ran out in attack `BIM` with 8 images at once; it goes on with 4"):
+        (row,) = evaluate(trainer(), small, AttackSuite.from_value("bim"), dataloaders=loader(images, labels, 8))
+    for name in ("adversarial_accuracy", "queries", "gradients", "mean_l2"):
+        assert getattr(row, name) == pytest.approx(getattr(expected, name), rel=1e-5)
+
+
 def test_an_empty_test_set() -> None:
     data = DataLoader(TensorDataset(random_images(0), torch.zeros(0).long()), batch_size=2)
     with pytest.warns(UserWarning, match="zero"), pytest.raises(InputError, match="at least one image"):

@@ -38,11 +38,15 @@ def case() -> tuple[nn.Module, Tensor, Tensor]:
     return network, images, mostly_right_labels(network, images)
 
 
-def run(out: Path, suite: Any = None, batch_size: int = 8, **settings: Any) -> list[Any]:
+def run(out: Path, suite: Any = None, batch_size: int = 8, devices: int = 1, **settings: Any) -> list[Any]:
     network, images, labels = case()
+    processes = trainer(devices=devices, strategy="ddp" if devices > 1 else "auto")
     return evaluate(
-        trainer(), network, AttackSuite.from_value(suite or SUITE), dataloaders=loader(images, labels, batch_size), out=out, **settings
+        processes, network, AttackSuite.from_value(suite or SUITE), dataloaders=loader(images, labels, batch_size), out=out, **settings
     )
+
+
+OWN = ("CW", "SPSA", "ZOO")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -124,7 +128,7 @@ def test_a_finished_run_is_not_done_again(unbroken: Path, tmp_path: Path, monkey
 
 
 def test_own_attacks_do_not_depend_on_the_batch(unbroken: Path, tmp_path: Path) -> None:
-    own = {name: SUITE[name] for name in ("CW", "SPSA", "ZOO")}
+    own = {name: SUITE[name] for name in OWN}
     run(tmp_path / "out", own, batch_size=11)
     for name in own:
         file = f"adversarial/{name}.safetensors"
@@ -143,10 +147,11 @@ def test_attacks_are_added_to_a_folder(unbroken: Path, tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.evaluation.test_resume import run
+from tests.evaluation.test_resume import OWN, SUITE, run
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    out, devices = Path(sys.argv[1]), int(sys.argv[2])
+    run(out, SUITE if devices == 1 else {name: SUITE[name] for name in OWN}, devices=devices)
 """
 
 
@@ -154,7 +159,7 @@ if __name__ == "__main__":
 def test_kill_9_again_and_again(unbroken: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     out, root = tmp_path / "out", Path(__file__).parents[2]
-    command = [sys.executable, str(tmp_path / "script.py"), str(out)]
+    command = [sys.executable, str(tmp_path / "script.py"), str(out), "1"]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     kills = 0
     for patience in (0.0, 0.1, 0.4, 60.0):
@@ -173,6 +178,18 @@ def test_kill_9_again_and_again(unbroken: Path, tmp_path: Path) -> None:
     assert kills >= 1
     assert process.returncode == 0
     assert contents(out) == contents(unbroken)
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_adversarial_images_of_one(unbroken: Path, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    out, root = tmp_path / "out", Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(tmp_path / "script.py"), str(out), "2"]
+    subprocess.run(command, check=True, cwd=root, env=environment, timeout=300, stdout=subprocess.DEVNULL)
+    for name in OWN:
+        file = f"adversarial/{name}.safetensors"
+        assert (out / file).read_bytes() == (unbroken / file).read_bytes(), name
 
 
 def size(out: Path) -> int:
