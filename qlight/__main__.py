@@ -15,6 +15,7 @@ VERBS = {
     "predict": "write logits and predicted classes of the test split",
     "attack": "craft adversarial examples and report adversarial accuracy and distortion",
     "diagnose": "look for gradient masking: does an attack's failure mean robustness?",
+    "export": "lower a checkpoint to an integer graph and compare it with torch",
     "quickstart": "train a float and a binary network on embedded data, attack both (a few minutes on a CPU)",
 }
 
@@ -61,6 +62,10 @@ VERB_HELP = {
                                (default: runs/attack/NETWORK-HASH); the same command goes on where an interrupted one was
   --examples N                 images in examples.png (default 8)
   --compile true               run the network through torch.compile""",
+    "export": f"""{_CHECKPOINT}
+  --out DIR                    folder of graph.json and tensors.safetensors (default: runs/export/NETWORK-HASH)
+  --boundary_bit_width N       weights of the first and the last layer (default 8)
+  --images N                   test images on which codes, predictions and accuracy are compared (default 1000)""",
     "diagnose": f"""{_CHECKPOINT}
   --images N                   test images that the diagnostics use (default 32)
   --sources FILES              checkpoints of other networks, separated by commas: does an attack on them transfer better?

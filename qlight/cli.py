@@ -1,14 +1,13 @@
-"""The verbs of ``python -m qlight`` through LightningCLI: fit, validate, test, predict, attack, diagnose."""
+"""The verbs of ``python -m qlight`` through LightningCLI: fit, validate, test, predict, attack, diagnose, export."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 from jsonargparse.typing import register_type
@@ -16,176 +15,25 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import Tensor
 
 import qlight.data  # noqa: F401 - registers the data modules' short names
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
-from qlight.evaluation import evaluate, evaluation_manifest, file_sha256, print_table, read_checkpoint, save_predictions
-from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
-from qlight.evaluation.files import whole_file
-from qlight.evaluation.loop import first_images
-from qlight.evaluation.runner import describe
+from qlight.evaluation import read_checkpoint
 from qlight.models import Classifier
-from qlight.models.checkpoint import check_same_network, check_weights, load_classifier, load_weights
+from qlight.models.checkpoint import check_same_network, check_weights
 from qlight.noise import quiet
 from qlight.parser import Parser
+from qlight.verbs import ROOT, Trainer
 
-ROOT = "runs"
-#: the verbs that take gradients of images and keep their results in a folder of their own
-ATTACKING = ("attack", "diagnose")
+#: the verbs that may take gradients of images and keep their results in a folder of their own
+ATTACKING = ("attack", "diagnose", "export")
 
 register_type(AttackSuite, serializer=lambda suite: suite.to_value(), deserializer=AttackSuite.from_value)
 
 
-class Trainer(L.Trainer):
-    """Lightning's Trainer with the verbs ``attack`` and ``diagnose``; ``predict`` also writes a file."""
-
-    def predict(  # type: ignore[override]
-        self, model: Any = None, dataloaders: Any = None, datamodule: Any = None, ckpt_path: str | None = None, out: str | None = None
-    ) -> Any:
-        """Write logits and predicted classes of the test split.
-
-        Args:
-            ckpt_path: the checkpoint to predict with.
-            out: folder of predictions.npz; null is the run's folder.
-        """
-        batches = super().predict(model, dataloaders, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        save_predictions(self, cast(list[dict[str, Tensor]], batches or []), Path(out or self.log_dir or ROOT))
-        return batches
-
-    def attack(
-        self,
-        model: Classifier,
-        datamodule: L.LightningDataModule | None = None,
-        attacks: AttackSuite | None = None,
-        ckpt_path: str | None = None,
-        out: str | None = None,
-        examples: int = 8,
-        seed: int = 0,
-        compile: bool = False,  # noqa: A002 - the option is torch's name
-    ) -> Any:
-        """Craft adversarial examples from the test split; report adversarial accuracy and distortion.
-
-        An interrupted run goes on where it was when the same command is given again.
-
-        Args:
-            attacks: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args (without the model).
-            ckpt_path: the checkpoint of the network to attack.
-            out: folder of the results; null is one below runs/attack that is named by the network and a hash of all that they depend on.
-            examples: how many images examples.png shows; 0 writes none.
-            seed: of the attacks' random numbers.
-            compile: run the network through torch.compile (needs a C++ compiler on CPU).
-        """
-        if attacks is None:
-            raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
-        path = _loaded(model, ckpt_path)
-        manifest = evaluation_manifest(self, model, attacks, datamodule, checkpoint=path, seed=seed)
-        folder = manifest.folder(self.default_root_dir) if out is None else Path(out)
-        picture = folder / "examples.png" if examples else None
-        self._say(f"results in {folder}")
-        rows = evaluate(
-            self, model, attacks, datamodule, checkpoint=path, seed=seed, out=folder, picture=picture, keep=examples, compile=compile
-        )
-        if rows:  # the first process only
-            self._save_configuration(folder)
-            print_table(rows)
-            print(
-                f"wrote {folder}: results.csv, results.json, images.csv, adversarial/*.safetensors" + (", examples.png" if picture else "")
-            )
-        return rows
-
-    def diagnose(
-        self,
-        model: Classifier,
-        datamodule: L.LightningDataModule | None = None,
-        ckpt_path: str | None = None,
-        images: int = 32,
-        sources: str | None = None,
-        eps: float = 0.03,
-        sizes: Sizes | None = None,
-        out: str | None = None,
-        seed: int = 0,
-    ) -> Any:
-        """Look for gradient masking: does the failure of an attack mean robustness?
-
-        Args:
-            ckpt_path: the checkpoint of the network to diagnose.
-            images: how many images of the test split are used, the first ones.
-            sources: checkpoints of other networks, separated by commas (name=path where two have the same name), to see whether attacks on
-                them transfer better than direct ones.
-            eps: radius of the l-infinity attacks, in pixel units.
-            sizes: how much is measured.
-            out: folder of diagnostics.json, .csv and .png; null is one below runs/diagnose named by the network and a hash.
-            seed: of all random numbers.
-        """
-        path = _loaded(model, ckpt_path)
-        if images < 1:
-            raise InputError(f"Expected `images` to be at least 1, but got {images}; 32 are enough to see masking.")
-        if datamodule is None:
-            raise InputError("Expected `--data` to name the data module, but got none; for example --data SyntheticDigits.")
-        others = {name: load_classifier(other, read_checkpoint(other)) for name, other in _named(sources or "").items()}
-        batch = first_images(datamodule, images)
-        device = self.strategy.root_device
-        model.eval().to(device)
-        digest = hashlib.sha256(f"{file_sha256(path)} {describe(datamodule)} {images} {sources} {eps} {sizes} {seed}".encode()).hexdigest()
-        folder = Path(self.default_root_dir) / "diagnose" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
-        with progress_bar() if self.progress_bar_callback else contextlib.nullcontext() as advance:
-            diagnosis = diagnose(
-                model,
-                batch.images.to(device),
-                batch.labels.to(device),
-                index=batch.index,
-                class_names=getattr(datamodule, "class_names", None),
-                sources={name: source.to(device) for name, source in others.items()},
-                eps=eps,
-                seed=seed,
-                sizes=sizes,
-                label=model.label,
-                on_progress=advance,
-            )
-        diagnosis.print()
-        diagnosis.save(folder)
-        self._save_configuration(folder)
-        print(f"wrote {folder}: diagnostics.json, diagnostics.csv, diagnostics.png")
-        return diagnosis
-
-    #: the configuration of this run as YAML; the CLI sets it
-    configuration: str | None = None
-
-    def _save_configuration(self, folder: Path) -> None:
-        if self.configuration is not None:
-            with whole_file(folder / "configuration.yaml") as part:
-                part.write_text(self.configuration, encoding="utf-8")
-
-    def _say(self, text: str) -> None:
-        if self.is_global_zero:
-            print(text, flush=True)
-
-
-def _loaded(model: Classifier, ckpt_path: str | None) -> Path:
-    """Load the checkpoint's weights into `model`; its path."""
-    if ckpt_path is None:
-        raise InputError("Expected `ckpt_path` to be the checkpoint to attack, but got none; `fit` writes one.")
-    path = Path(ckpt_path)
-    load_weights(model, path, read_checkpoint(path))
-    return path
-
-
-def _named(sources: str) -> dict[str, Path]:
-    """Paths separated by commas, each as `name=path` or alone, where its stem is its name."""
-    named: dict[str, Path] = {}
-    for source in filter(None, sources.split(",")):
-        name, _, path = source.rpartition("=")
-        name = name or Path(path).stem
-        if name in named:
-            raise InputError(f"Expected `sources` with different names, but {name!r} comes twice; write name=path.")
-        named[name] = Path(path)
-    return named
-
-
 class CLI(LightningCLI):
-    """LightningCLI with the verbs ``attack`` and ``diagnose``, checkpoints read without unpickling code, and one folder a run."""
+    """LightningCLI with more verbs, checkpoints read without unpickling code, and one folder a run."""
 
     #: the checkpoint that the verb was given, and its content
     _checkpoint: tuple[Path, dict[str, Any]] | None = None
@@ -202,6 +50,7 @@ class CLI(LightningCLI):
             "predict": loaders,
             "attack": loaders,
             "diagnose": loaders,
+            "export": loaders,
         }
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -403,17 +403,17 @@ class Images(NamedTuple):
     index: Tensor
 
 
-def first_images(datamodule: LightningDataModule, count: int) -> Images:
-    """The first `count` images of a data module's test data, all where there are fewer.
+def first_images(datamodule: LightningDataModule, count: int, split: Literal["test", "val"] = "test") -> Images:
+    """The first `count` images of a data module's test (or validation) data, all where there are fewer.
 
     Raises:
         InputError: there is none, or they are not images in [0, 1] with labels.
     """
     datamodule.prepare_data()
-    datamodule.setup("test")
+    datamodule.setup("test" if split == "test" else "fit")
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     seen = 0
-    for batch in datamodule.test_dataloader():
+    for batch in datamodule.test_dataloader() if split == "test" else datamodule.val_dataloader():
         images, labels, index = unpack(batch)
         index = torch.arange(seen, seen + len(labels)) if index is None else index
         found.append((images[: count - seen], labels[: count - seen], index[: count - seen]))
@@ -421,6 +421,6 @@ def first_images(datamodule: LightningDataModule, count: int) -> Images:
         if seen >= count:
             break
     if not seen:
-        raise InputError("Expected test data with at least one image, but got none; check the data module.")
+        raise InputError(f"Expected {split} data with at least one image, but got none; check the data module.")
     images, labels, index = (torch.cat(parts) for parts in zip(*found, strict=True))
     return Images(images, labels, index)

@@ -107,7 +107,7 @@ def test_attack_without_attacks(
     assert "`--attacks`" in _fails(["attack", *_with_arrays(arrays), "--ckpt_path", str(checkpoint)], capsys, tmp_path)
 
 
-@pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict", "attack", "diagnose"])
+@pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict", "attack", "diagnose", "export"])
 @pytest.mark.parametrize("kind", ["text", "truncated", "code", "folder", "state"])
 def test_files_that_are_no_checkpoint(
     verb: str,
@@ -224,7 +224,7 @@ def test_every_verb_answers_help_without_importing_torch() -> None:
 
 
 def test_short_help_names_only_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("fit", "validate", "test", "predict", "attack", "diagnose"):
+    for verb in ("fit", "validate", "test", "predict", "attack", "diagnose", "export"):
         with pytest.raises(SystemExit):
             main([verb, "--help-all"])
         long = capsys.readouterr().out

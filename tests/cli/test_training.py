@@ -206,3 +206,20 @@ def test_diagnose_writes_its_verdicts(arrays: Path, tmp_path: Path, qlight: Any)
         assert refused.returncode == 2, refused.stderr
         assert words in refused.stderr
         assert len(refused.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_export_writes_a_graph_that_agrees_with_torch(arrays: Path, tmp_path: Path, qlight: Any) -> None:
+    from qlight.intgraph import Graph
+
+    fitted = qlight("fit", *options(arrays, tmp_path, "--model.weight_bit_width", "2", "--trainer.max_epochs", "1"))
+    assert fitted.returncode == 0, fitted.stderr
+    checkpoint = str(tmp_path / "fit/version_0/checkpoints/last.ckpt")
+    done = qlight("export", *options(arrays, tmp_path), "--ckpt_path", checkpoint, "--out", str(tmp_path / "graph"), "--calibration", "8")
+    assert done.returncode == 0, done.stderr
+    graph = Graph.load(tmp_path / "graph")
+    assert graph.content_hash[:16] in done.stdout
+    assert graph.metadata["dataset"] == "Arrays"
+    refused = qlight("export", "--trainer.default_root_dir", str(tmp_path), "--ckpt_path", checkpoint, "--model.network", "svhn")
+    assert refused.returncode == 2
+    assert "`--data`" in refused.stderr

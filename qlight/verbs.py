@@ -1,0 +1,225 @@
+"""The verbs that a Trainer runs: Lightning's, and ``attack``, ``diagnose`` and ``export``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+from torch import Tensor
+
+from qlight.attacks import AttackSuite
+from qlight.errors import InputError
+from qlight.evaluation import evaluate, evaluation_manifest, file_sha256, print_table, read_checkpoint, save_predictions
+from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
+from qlight.evaluation.files import whole_file
+from qlight.evaluation.loop import first_images
+from qlight.evaluation.runner import describe
+from qlight.lowering import compare, lower
+from qlight.lowering import print_table as print_layers
+from qlight.models import Classifier
+from qlight.models.checkpoint import load_classifier, load_weights
+
+ROOT = "runs"
+
+
+class Trainer(L.Trainer):
+    """Lightning's Trainer with the verbs ``attack``, ``diagnose`` and ``export``; ``predict`` also writes a file."""
+
+    def predict(  # type: ignore[override]
+        self, model: Any = None, dataloaders: Any = None, datamodule: Any = None, ckpt_path: str | None = None, out: str | None = None
+    ) -> Any:
+        """Write logits and predicted classes of the test split.
+
+        Args:
+            ckpt_path: the checkpoint to predict with.
+            out: folder of predictions.npz; null is the run's folder.
+        """
+        batches = super().predict(model, dataloaders, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        save_predictions(self, cast(list[dict[str, Tensor]], batches or []), Path(out or self.log_dir or ROOT))
+        return batches
+
+    def attack(
+        self,
+        model: Classifier,
+        datamodule: L.LightningDataModule | None = None,
+        attacks: AttackSuite | None = None,
+        ckpt_path: str | None = None,
+        out: str | None = None,
+        examples: int = 8,
+        seed: int = 0,
+        compile: bool = False,  # noqa: A002 - the option is torch's name
+    ) -> Any:
+        """Craft adversarial examples from the test split; report adversarial accuracy and distortion.
+
+        An interrupted run goes on where it was when the same command is given again.
+
+        Args:
+            attacks: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args (without the model).
+            ckpt_path: the checkpoint of the network to attack.
+            out: folder of the results; null is one below runs/attack that is named by the network and a hash of all that they depend on.
+            examples: how many images examples.png shows; 0 writes none.
+            seed: of the attacks' random numbers.
+            compile: run the network through torch.compile (needs a C++ compiler on CPU).
+        """
+        if attacks is None:
+            raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
+        path = _loaded(model, ckpt_path)
+        manifest = evaluation_manifest(self, model, attacks, datamodule, checkpoint=path, seed=seed)
+        folder = manifest.folder(self.default_root_dir) if out is None else Path(out)
+        picture = folder / "examples.png" if examples else None
+        self._say(f"results in {folder}")
+        rows = evaluate(
+            self, model, attacks, datamodule, checkpoint=path, seed=seed, out=folder, picture=picture, keep=examples, compile=compile
+        )
+        if rows:  # the first process only
+            self._save_configuration(folder)
+            print_table(rows)
+            print(
+                f"wrote {folder}: results.csv, results.json, images.csv, adversarial/*.safetensors" + (", examples.png" if picture else "")
+            )
+        return rows
+
+    def diagnose(
+        self,
+        model: Classifier,
+        datamodule: L.LightningDataModule | None = None,
+        ckpt_path: str | None = None,
+        images: int = 32,
+        sources: str | None = None,
+        eps: float = 0.03,
+        sizes: Sizes | None = None,
+        out: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Look for gradient masking: does the failure of an attack mean robustness?
+
+        Args:
+            ckpt_path: the checkpoint of the network to diagnose.
+            images: how many images of the test split are used, the first ones.
+            sources: checkpoints of other networks, separated by commas (name=path where two have the same name), to see whether attacks on
+                them transfer better than direct ones.
+            eps: radius of the l-infinity attacks, in pixel units.
+            sizes: how much is measured.
+            out: folder of diagnostics.json, .csv and .png; null is one below runs/diagnose named by the network and a hash.
+            seed: of all random numbers.
+        """
+        path = _loaded(model, ckpt_path)
+        if images < 1:
+            raise InputError(f"Expected `images` to be at least 1, but got {images}; 32 are enough to see masking.")
+        if datamodule is None:
+            raise InputError("Expected `--data` to name the data module, but got none; for example --data SyntheticDigits.")
+        others = {name: load_classifier(other, read_checkpoint(other)) for name, other in _named(sources or "").items()}
+        batch = first_images(datamodule, images)
+        device = self.strategy.root_device
+        model.eval().to(device)
+        digest = hashlib.sha256(f"{file_sha256(path)} {describe(datamodule)} {images} {sources} {eps} {sizes} {seed}".encode()).hexdigest()
+        folder = Path(self.default_root_dir) / "diagnose" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
+        with progress_bar() if self.progress_bar_callback else contextlib.nullcontext() as advance:
+            diagnosis = diagnose(
+                model,
+                batch.images.to(device),
+                batch.labels.to(device),
+                index=batch.index,
+                class_names=getattr(datamodule, "class_names", None),
+                sources={name: source.to(device) for name, source in others.items()},
+                eps=eps,
+                seed=seed,
+                sizes=sizes,
+                label=model.label,
+                on_progress=advance,
+            )
+        diagnosis.print()
+        diagnosis.save(folder)
+        self._save_configuration(folder)
+        print(f"wrote {folder}: diagnostics.json, diagnostics.csv, diagnostics.png")
+        return diagnosis
+
+    def export(
+        self,
+        model: Classifier,
+        datamodule: L.LightningDataModule | None = None,
+        ckpt_path: str | None = None,
+        out: str | None = None,
+        boundary_bit_width: int = 8,
+        activation_bit_width: int = 8,
+        weight_bit_width: int = 8,
+        calibration: int = 256,
+        images: int = 1000,
+    ) -> Any:
+        """Lower a checkpoint to an integer graph, and compare it with torch.
+
+        Args:
+            ckpt_path: the checkpoint.
+            out: folder of the graph (graph.json, tensors.safetensors); null is one below runs/export named by the network and the graph's
+                hash.
+            boundary_bit_width: of the weights of the first and the last layer.
+            activation_bit_width: of the activations that the network has in float (ReLU).
+            weight_bit_width: of the inner weights that the network has in float.
+            calibration: images of the validation split on which scales of ReLU activations are found.
+            images: images of the test split on which codes, predictions and accuracy are compared; 0 or no data compares nothing.
+        """
+        path = _loaded(model, ckpt_path)
+        model.eval()
+        metadata = {"checkpoint_sha256": file_sha256(path)}
+        if datamodule is not None:
+            metadata["dataset"] = type(datamodule).__name__
+        needed = model.precision.activation_bit_width == 32
+        if needed and datamodule is None:
+            raise InputError(
+                f"Expected `--data` to calibrate the activations of {model.label} on, but got none; for example --data CIFAR10."
+            )
+        found = first_images(datamodule, calibration, "val").images if needed and datamodule is not None else None
+        lowered = lower(
+            model,
+            found,
+            boundary_bit_width=boundary_bit_width,
+            activation_bit_width=activation_bit_width,
+            weight_bit_width=weight_bit_width,
+            metadata=metadata,
+        )
+        comparison = None
+        if datamodule is not None and images > 0:
+            batch = first_images(datamodule, images)
+            comparison = compare(lowered, model, batch.images, batch.labels)
+        print_layers(lowered.graph, comparison)
+        digest = lowered.graph.content_hash
+        folder = Path(self.default_root_dir) / "export" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
+        lowered.graph.save(folder)
+        print(f"wrote {folder}: graph {digest[:16]}")
+        return lowered
+
+    #: the configuration of this run as YAML; the CLI sets it
+    configuration: str | None = None
+
+    def _save_configuration(self, folder: Path) -> None:
+        if self.configuration is not None:
+            with whole_file(folder / "configuration.yaml") as part:
+                part.write_text(self.configuration, encoding="utf-8")
+
+    def _say(self, text: str) -> None:
+        if self.is_global_zero:
+            print(text, flush=True)
+
+
+def _loaded(model: Classifier, ckpt_path: str | None) -> Path:
+    """Load the checkpoint's weights into `model`; its path."""
+    if ckpt_path is None:
+        raise InputError("Expected `ckpt_path` to be the checkpoint to attack, but got none; `fit` writes one.")
+    path = Path(ckpt_path)
+    load_weights(model, path, read_checkpoint(path))
+    return path
+
+
+def _named(sources: str) -> dict[str, Path]:
+    """Paths separated by commas, each as `name=path` or alone, where its stem is its name."""
+    named: dict[str, Path] = {}
+    for source in filter(None, sources.split(",")):
+        name, _, path = source.rpartition("=")
+        name = name or Path(path).stem
+        if name in named:
+            raise InputError(f"Expected `sources` with different names, but {name!r} comes twice; write name=path.")
+        named[name] = Path(path)
+    return named
