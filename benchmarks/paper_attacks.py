@@ -111,6 +111,7 @@ def masking(diagnoses: dict[str, dict[str, Any]]) -> list[str]:
             text = "-" if figure is None else f"{float(figure):.3g}"
             cells.append(f"**{text}**" if status == "fail" else text)
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "![Difference quotients against h, success against eps and iterations, w1a1](diagnose_w1a1.png)"]
     for network, found in diagnoses.items():
         lines += ["", f"**{network}**: {found['verdict']}"]
         lines += [f"* {one['verdict']}" for one in found["diagnostics"] if one["status"] == "fail"]
@@ -134,7 +135,8 @@ def main() -> None:
             qlight("attack", *common, "--data.limit", str(limit), "--attacks", json.dumps({attack: preset[attack]}), "--out", folder)
             PAGE.write_text(page(options.out))
         if not options.no_diagnose:
-            qlight("diagnose", *common, "--out", str(options.out / f"{network}-diagnose"))
+            others = [str(ROOT / f"checkpoints/cifar10_quarter_{other}.ckpt") for other in PAPER if other != network]
+            qlight("diagnose", *common, "--sources", ",".join(others), "--out", str(options.out / f"{network}-diagnose"))
             PAGE.write_text(page(options.out))
     PAGE.write_text(page(options.out))
 

@@ -86,7 +86,7 @@ def verb_help(verb: str) -> str:
     """The short help of a verb: what it does and its main options."""
     if verb == "quickstart":
         return QUICKSTART_HELP
-    return f"usage: python -m qlight {verb} [options]\n\n{VERBS[verb].capitalize()}.\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
+    return f"usage: python -m qlight {verb} [options]\n\n{VERBS[verb][0].upper()}{VERBS[verb][1:].rstrip(".?")}.\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
 
 
 def _fail(message: str, verb: str = "") -> int:
