@@ -86,7 +86,9 @@ def verb_help(verb: str) -> str:
     """The short help of a verb: what it does and its main options."""
     if verb == "quickstart":
         return QUICKSTART_HELP
-    return f"usage: python -m qlight {verb} [options]\n\n{VERBS[verb][0].upper()}{VERBS[verb][1:].rstrip(".?")}.\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
+    text = VERBS[verb][0].upper() + VERBS[verb][1:]
+    text = text if text.endswith("?") else f"{text}."
+    return f"usage: python -m qlight {verb} [options]\n\n{text}\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
 
 
 def _fail(message: str, verb: str = "") -> int:
