@@ -13,9 +13,9 @@ from torch import Tensor
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import evaluate, evaluation_manifest, file_sha256, print_table, read_checkpoint, save_predictions
+from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
 from qlight.evaluation.files import whole_file
-from qlight.evaluation.loop import first_images
 from qlight.evaluation.runner import describe
 from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers

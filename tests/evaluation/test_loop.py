@@ -22,8 +22,8 @@ import qlight
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import AttackEvaluation, ResultRow, evaluate, file_sha256
+from qlight.evaluation.batches import unpack
 from qlight.evaluation.crafting import craft, derived_seed
-from qlight.evaluation.loop import unpack
 from qlight.evaluation.runner import describe, model_label
 from tests.evaluation.helpers import QUIET, loader, mostly_right_labels, random_images, tiny_network, trainer
 
