@@ -35,9 +35,11 @@ format: install  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## training speed against PyTorch float and Brevitas
+bench: install  ## speed of training, attacks and the packed engine against their peers
 	$(BIN)/python -m pip install --quiet '.[bench]'
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/attacks.py
+	$(BIN)/python benchmarks/engine.py
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
