@@ -242,6 +242,8 @@ class AttackEvaluation(LightningModule):
                 shown = self.examples
                 found = (shown.labels, shown.predictions, shown.adversarial_predictions)
                 save_examples(self.picture, shown.images, shown.adversarial, *found, class_names=self.class_names)
+        # a process that ends long before the others, while gloo's threads still serve them, may abort
+        self.trainer.strategy.barrier()
 
     def teardown(self, stage: str) -> None:
         """Let go of the folder."""
