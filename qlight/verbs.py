@@ -109,8 +109,7 @@ class Trainer(L.Trainer):
         path = _loaded(model, ckpt_path)
         if images < 1:
             raise InputError(f"Expected `images` to be at least 1, but got {images}; 32 are enough to see masking.")
-        if datamodule is None:
-            raise InputError("Expected `--data` to name the data module, but got none; for example --data SyntheticDigits.")
+        assert datamodule is not None  # the parser asks for it
         others = {name: load_classifier(other, read_checkpoint(other)) for name, other in _named(sources or "").items()}
         batch = first_images(datamodule, images)
         device = self.strategy.root_device
@@ -159,19 +158,14 @@ class Trainer(L.Trainer):
             activation_bit_width: of the activations that the network has in float (ReLU).
             weight_bit_width: of the inner weights that the network has in float.
             calibration: images of the validation split on which scales of ReLU activations are found.
-            images: images of the test split on which codes, predictions and accuracy are compared; 0 or no data compares nothing.
+            images: images of the test split on which codes, predictions and accuracy are compared; 0 compares nothing.
         """
         path = _loaded(model, ckpt_path)
         model.eval()
-        metadata = {"checkpoint_sha256": file_sha256(path)}
-        if datamodule is not None:
-            metadata["dataset"] = type(datamodule).__name__
+        assert datamodule is not None  # the parser asks for it
+        metadata = {"checkpoint_sha256": file_sha256(path), "dataset": type(datamodule).__name__}
         needed = model.precision.activation_bit_width == 32
-        if needed and datamodule is None:
-            raise InputError(
-                f"Expected `--data` to calibrate the activations of {model.label} on, but got none; for example --data CIFAR10."
-            )
-        found = first_images(datamodule, calibration, "val").images if needed and datamodule is not None else None
+        found = first_images(datamodule, calibration, "val").images if needed else None
         lowered = lower(
             model,
             found,
@@ -181,7 +175,7 @@ class Trainer(L.Trainer):
             metadata=metadata,
         )
         comparison = None
-        if datamodule is not None and images > 0:
+        if images > 0:
             batch = first_images(datamodule, images)
             comparison = compare(lowered, model, batch.images, batch.labels)
         print_layers(lowered.graph, comparison)
@@ -222,4 +216,6 @@ def _named(sources: str) -> dict[str, Path]:
         if name in named:
             raise InputError(f"Expected `sources` with different names, but {name!r} comes twice; write name=path.")
         named[name] = Path(path)
+        if not named[name].is_file():
+            raise InputError(f"Expected `sources` to be checkpoints, but there is no file {path!r}; correct the path.")
     return named

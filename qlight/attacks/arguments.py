@@ -41,8 +41,8 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
     """`given`, converted to the kinds that `attack_class` takes; `attack` is the name used in error messages.
 
     Raises:
-        InputError: `model` is given, a name is unknown, a value has the wrong kind, `eps` is not above 0, or a required argument is
-            missing.
+        InputError: `model` is given, a name is unknown, a value has the wrong kind, `eps` is not above 0 or (in l-infinity) above 1, or a
+            required argument is missing.
     """
     parameters = attack_parameters(attack_class)
     named = {name: p for name, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
@@ -56,11 +56,6 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
             )
         if name in named:
             checked[name] = _convert(attack, name, value, kinds[name], named[name].default)
-            if name == "eps" and _is_kind(checked[name], float) and checked[name] <= 0:
-                raise InputError(
-                    f"Expected `eps` of attack `{attack}` to be above 0, in pixel units of [0, 1], but got {value!r}, which leaves every "
-                    "image as it is; try 8/255."
-                )
         elif takes_any:
             checked[str(name)] = value
         else:
@@ -73,7 +68,31 @@ def check_arguments(attack: str, attack_class: type, given: Mapping[str, Any]) -
         raise InputError(
             f"Expected `init_args` of attack `{attack}` to give `{missing[0]}`, which has no default, but it is missing; add it."
         )
+    if "eps" in checked:
+        norm = {**{name: parameter.default for name, parameter in named.items()}, **checked}.get("norm", "Linf")
+        _check_eps(attack, attack_class, checked["eps"], given["eps"], str(norm))
     return checked
+
+
+def _check_eps(attack: str, attack_class: type, eps: Any, written: Any, norm: str) -> None:
+    """Refuse an `eps` that leaves images as they are, and an l-infinity ball that holds every image: 8 where 8/255 is meant."""
+    if not _is_kind(eps, float):
+        return
+    if eps <= 0:
+        raise InputError(
+            f"Expected `eps` of attack `{attack}` to be above 0, in pixel units of [0, 1], but got {written!r}, which leaves every image as "
+            "it is; try 8/255."
+        )
+    if (
+        eps > 1
+        and norm == "Linf"
+        and "L2" not in attack_class.__name__
+        and attack_class.__module__.startswith(("torchattacks.", "qlight."))
+    ):
+        raise InputError(
+            f"Expected `eps` of attack `{attack}` in pixel units of [0, 1], but got {written!r}, a ball that holds every image; "
+            f"write {eps:g}/255 if pixels from 0 to 255 are meant."
+        )
 
 
 def all_arguments(attack_class: type, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,9 +99,10 @@ def _enter(folder: Path, manifest: Manifest) -> None:
         held = asdict(before)
         for name, value in wanted.items():
             if name != "attacks" and held[name] != value:
+                where, old, new = _difference(name, held[name], value)
                 raise InputError(
                     f"Expected `out` to be a new folder or one with results of the same evaluation, but {str(folder)!r} was made with "
-                    f"{name} {_short(held[name])}, not {_short(value)}; choose another folder."
+                    f"{where} {_short(old)}, not {_short(new)}; choose another folder."
                 )
         for name, attack in wanted["attacks"].items():
             if held["attacks"].get(name, attack) != attack:
@@ -116,6 +117,15 @@ def _enter(folder: Path, manifest: Manifest) -> None:
         raise InputError(f"Expected `out` to be a new folder, but {str(folder)!r} holds something else; choose another.")
     with whole_file(path) as part:
         part.write_text(json.dumps(asdict(manifest), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _difference(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """Where two unequal values begin to differ: the dotted name, and both values there."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *new]:
+            if old.get(key) != new.get(key):
+                return _difference(f"{name}.{key}", old.get(key), new.get(key))
+    return name, old, new
 
 
 def _short(value: Any) -> str:

@@ -21,7 +21,7 @@ HELPERS = "tests.attacks.helpers"
 @settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 10**6))
 def test_a_fraction_is_the_quotient_of_its_two_numbers(numerator: int, denominator: int) -> None:
-    assert check_arguments("FGSM", torchattacks.FGSM, {"eps": f"{numerator}/{denominator}"}) == {"eps": numerator / denominator}
+    assert check_arguments("BIM", torchattacks.BIM, {"alpha": f"{numerator}/{denominator}"}) == {"alpha": numerator / denominator}
 
 
 @settings(deadline=None)
@@ -97,6 +97,17 @@ def test_an_eps_that_allows_nothing_is_refused(attack: str, value: object) -> No
     with pytest.raises(InputError, match="Expected `eps` of attack `mine` to be above 0") as error:
         AttackSpec.create("mine", attack, {"eps": value})
     assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize("attack", ["FGSM", "torchattacks.Square", "SPSA", "PGDRestarts"])
+def test_pixels_up_to_255_are_not_taken_for_an_eps(attack: str) -> None:
+    with pytest.raises(InputError, match=r"Expected `eps` of attack `mine` in pixel units of \[0, 1\], but got 8, .*write 8/255"):
+        AttackSpec.create("mine", attack, {"eps": 8})
+
+
+def test_a_ball_in_l2_may_be_wider_than_1() -> None:
+    assert AttackSpec.create("mine", "PGDL2", {"eps": 1.5}).parameters["eps"] == 1.5
+    assert AttackSpec.create("mine", "Square", {"norm": "L2", "eps": 1.5}).parameters["eps"] == 1.5
 
 
 def test_an_unknown_argument_gives_the_nearest_and_all() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,20 @@ def test_a_folder_holds_one_evaluation(unbroken: Path, change: dict[str, Any], w
         run(unbroken, **change)
     assert words in str(error.value)
     assert contents(unbroken) == before
+
+
+def test_the_place_where_two_evaluations_differ_is_named(tmp_path: Path) -> None:
+    run(tmp_path, {"FGSM": SUITE["FGSM"]})
+    manifest = Manifest(**json.loads((tmp_path / "evaluation.json").read_text()))
+    settings = {"path": "a/long/path/" * 10, "limit": 5}
+    one, other = ({"class_path": "Arrays", "init_args": {**settings, "limit": limit}} for limit in (4, 5))
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "evaluation.json").write_text(json.dumps(asdict(replace(manifest, data=one))))
+    with (
+        pytest.raises(InputError, match=r"made with data\.init_args\.limit 4, not 5; choose another folder"),
+        claimed(tmp_path / "new", replace(manifest, data=other)),
+    ):
+        pass
 
 
 def test_other_images_under_the_same_indices_are_found(unbroken: Path) -> None:
