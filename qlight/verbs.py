@@ -216,6 +216,7 @@ def _named(sources: str) -> dict[str, Path]:
         if name in named:
             raise InputError(f"Expected `sources` with different names, but {name!r} comes twice; write name=path.")
         named[name] = Path(path)
-        if not named[name].is_file():
-            raise InputError(f"Expected `sources` to be checkpoints, but there is no file {path!r}; correct the path.")
+    for path in named.values():
+        if not path.is_file():
+            raise InputError(f"Expected `sources` to be checkpoints, but there is no file {str(path)!r}; correct the path.")
     return named

@@ -80,8 +80,8 @@ def _check_eps(attack: str, attack_class: type, eps: Any, written: Any, norm: st
         return
     if eps <= 0:
         raise InputError(
-            f"Expected `eps` of attack `{attack}` to be above 0, in pixel units of [0, 1], but got {written!r}, which leaves every image as "
-            "it is; try 8/255."
+            f"Expected `eps` of attack `{attack}` to be above 0, in pixel units of [0, 1], but got {written!r}, which leaves every image "
+            "as it is; try 8/255."
         )
     if (
         eps > 1
