@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _EXACT = 2**24
 _LARGEST_CODE = 15
@@ -57,7 +56,7 @@ def integer_conv2d(
 ) -> IntegerConv2d | None:
     """An `IntegerConv2d`, or None where this build of torch, this processor or these codes do not allow one.
 
-    It is tried once on random codes against float32, which is exact there.
+    It is tried once on random codes against float32, whose sums are exact there: both may differ by the rounding of the scaled sum only.
 
     >>> conv = integer_conv2d(torch.ones(1, 1, 3, 3))
     >>> conv is None or conv(torch.ones(1, 1, 4, 4, dtype=torch.uint8))[0, 0, 1, 1].item() == 9
@@ -77,28 +76,4 @@ def integer_conv2d(
         found = conv(codes.to(torch.uint8))
     except (AttributeError, RuntimeError, NotImplementedError):  # another build or processor
         return None
-    return conv if torch.equal(found, expected) else None
-
-
-class _WithGradient(torch.autograd.Function):
-    """Forward in integers, backward the convolution's own gradient of its input."""
-
-    @staticmethod
-    def forward(ctx: Any, codes: Tensor, weight: Tensor, conv: IntegerConv2d) -> Tensor:
-        ctx.save_for_backward(codes, weight)
-        ctx.padding = conv.padding
-        return conv(codes.to(torch.uint8))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        codes, weight = ctx.saved_tensors
-        arguments = ([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False])
-        return torch.ops.aten.convolution_backward(grad, codes, weight, None, *arguments)[0], None, None
-
-
-def convolve(codes: Tensor, weight: Tensor, conv: IntegerConv2d) -> Tensor:
-    """`conv` of ``codes``, as uint8 or as whole floats; its gradient is that of ``F.conv2d(codes, weight)``."""
-    if codes.dtype == torch.uint8:
-        return conv(codes)
-    return _WithGradient.apply(codes, weight, conv)  # type: ignore[no-any-return]
+    return conv if torch.allclose(found, expected, rtol=1e-6, atol=scale / 4) else None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qlight.errors import InputError
-from qlight.models.blocks import ConvBlock, pad_value
+from qlight.models.blocks import ConvBlock
 from qlight.models.first_layer import FirstLayer
-from qlight.models.frozen import FrozenConv2d, FrozenConvBlock, FrozenLinear, can_freeze
+from qlight.models.frozen import FrozenBlocks, FrozenConv2d, FrozenLinear, can_freeze
 from qlight.models.network import PaperNetwork
 from qlight.quantization import QuantConv2d, QuantLinear
 
@@ -22,9 +22,10 @@ def evaluation_view(model: nn.Module, compile: bool = False) -> nn.Module:  # no
     """A module of its own that computes what ``model`` does in evaluation mode, with frozen parameters; ``model`` is left as it is.
 
     Later changes of ``model``, such as further training, do not reach the view. In a network of this package the weights are quantized
-    here and now, which spares an attack a quantization every step; convolutions run in channels_last. Its logits are those of the
-    `Classifier` bit for bit (of a bare `PaperNetwork`: in channels_last), and so are the gradients of its images on a CPU in float32 and
-    float64; they can be taken once only (no second derivatives). Any other module is copied, frozen and put into evaluation mode.
+    here and now, which spares an attack a quantization every step; convolutions run in channels_last, those of codes of up to 4 bits in
+    8-bit arithmetic where the CPU has it. Its logits and gradients are those of the network up to what rounding decides (see `frozen`;
+    logits of binary networks bit for bit); gradients can be taken once only (no second derivatives). Any other module is copied, frozen
+    and put into evaluation mode.
 
     Args:
         model: images N x C x H x W -> logits; a module that has an ``evaluation_view`` method of its own is asked for it.
@@ -76,6 +77,7 @@ class NetworkView(nn.Module):
             network.add_module(name, _frozen(child, fuse))
         self.network = network
         block = network.features[0]
+        block = block[0] if isinstance(block, FrozenBlocks) else block
         self.first = None if activation is None else FirstLayer(block.get_submodule("conv"), block.get_submodule("norm"), activation)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -104,25 +106,28 @@ def _frozen(module: nn.Module, fuse: bool) -> nn.Module:
         return FrozenLinear(module)
     if fuse and can_freeze(module):
         assert isinstance(module, ConvBlock)
-        return FrozenConvBlock(module)
+        return FrozenBlocks({"0": module})
     if fuse and type(module) is nn.Sequential:
-        passes = [_passes_codes(before, after) for before, after in pairwise(module)]
-        for name, child, takes, gives in zip(list(module._modules), list(module), [False, *passes], [*passes, False], strict=True):
-            frozen = FrozenConvBlock(child, takes, gives) if isinstance(child, ConvBlock) and can_freeze(child) else _frozen(child, fuse)
-            module.add_module(name, frozen)
-        for before, after in pairwise(module):
-            if isinstance(before, FrozenConvBlock) and isinstance(after, FrozenConvBlock):
-                before.gives_bytes = before.gives_codes and after.conv.integer is not None
-        return module
+        return _frozen_sequence(module)
     for name, child in module.named_children():
         module.add_module(name, _frozen(child, fuse))
     return module
 
 
-def _passes_codes(before: nn.Module, after: nn.Module) -> bool:
-    """Whether codes 0 and 1 can stand for the -1 and +1 between two modules of a sequence: both blocks know them."""
-    if not (can_freeze(before) and can_freeze(after)):
-        return False
-    conv = after.get_submodule("conv")
-    assert isinstance(conv, QuantConv2d)
-    return conv.pad_value == pad_value(before.get_submodule("activation")) == -1.0
+def _frozen_sequence(module: nn.Sequential) -> nn.Module:
+    """``module`` with its runs of blocks that can be frozen as one module each; that module itself where there is nothing else."""
+    runs: list[dict[str, nn.Module]] = [{}]
+    for name, child in module.named_children():
+        if runs[-1] and can_freeze(child) == can_freeze(next(iter(runs[-1].values()))):
+            runs[-1][name] = child
+        else:
+            runs.append({name: child})
+    frozen: dict[str, nn.Module] = {}
+    for run in runs[1:]:
+        name, first = next(iter(run.items()))
+        if can_freeze(first):
+            frozen[name] = FrozenBlocks(run)  # type: ignore[arg-type]
+        else:
+            frozen |= {name: _frozen(child, True) for name, child in run.items()}
+    only = list(frozen.values())
+    return only[0] if len(only) == 1 and isinstance(only[0], FrozenBlocks) else nn.Sequential(OrderedDict(frozen))

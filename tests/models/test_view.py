@@ -1,4 +1,4 @@
-"""The evaluation view computes what the network computes, bit for bit, and leaves the network alone."""
+"""The evaluation view computes what the network computes, up to rounding, and leaves the network alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qlight.errors import InputError
-from qlight.models import Precision, build_network
+from qlight.models import Classifier, Precision, build_network
 from qlight.models.blocks import ConvBlock
 from qlight.models.first_layer import FirstLayer
-from qlight.models.frozen import FrozenConv2d, FrozenConvBlock, FrozenLinear
+from qlight.models.frozen import FrozenBlocks, FrozenConv2d, FrozenConvBlock, FrozenLinear
+from qlight.models.integer_conv import integer_conv2d
 from qlight.models.view import NetworkView, evaluation_view
-from qlight.quantization import BinaryNet, DoReFaActivation, DoReFaWeight, QuantConv2d, QuantLinear
+from qlight.quantization import BinaryConnect, BinaryNet, DoReFaActivation, DoReFaWeight, QuantConv2d, QuantLinear
 from tests.models.networks import classifier, settled
 
 PRECISIONS = [(32, 32), (1, 1), (2, 2), (4, 4), (1, 32), (4, 32), (4, 1), (1, 4)]
@@ -33,30 +34,73 @@ def slope(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return logits.detach(), torch.autograd.grad((logits * weights).sum(), x)[0]
 
 
+def same(mine: Tensor, its: Tensor, but: int = 1) -> None:
+    """Equal up to rounding for all images but one, where an activation at the very edge between two codes may take the other one."""
+    mine, its = mine.flatten(1).double(), its.flatten(1).double()
+    scale = its.abs().amax(1).clamp(min=1e-6)
+    distance = (mine - its).abs().amax(1) / scale
+    assert int((distance > 1e-4).sum()) <= but, distance
+
+
+class ExactConv(nn.Module):
+    """A convolution of codes as whole numbers in float32: exact sums, so that a pool sees them as equal where they are."""
+
+    def __init__(self, conv: QuantConv2d, top: int, weight_bits: int, binary: bool) -> None:
+        super().__init__()
+        self.top, self.binary, self.scale = top, binary, 1 / (top * (2**weight_bits - 1))
+        self.weight = (conv.quantized_weight().detach() * (2**weight_bits - 1)).round()
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes = x * self.top
+        codes = codes + (codes.round() - codes).detach()
+        return F.conv2d(F.pad(codes, (1, 1, 1, 1), value=-1.0 if self.binary else 0.0), self.weight) * self.scale
+
+
+def exact(model: Classifier) -> nn.Module:
+    """A copy of the network with such convolutions where there are codes."""
+    model = copy.deepcopy(model)
+    bits = model.precision.activation_bit_width
+    for block in list(model.get_submodule("network.features").children())[1:]:
+        conv = block.get_submodule("conv")
+        assert isinstance(conv, QuantConv2d)
+        if bits < 32 and isinstance(conv.weight_quantizer, BinaryConnect | DoReFaWeight):
+            block.add_module("conv", ExactConv(conv, 2**bits - 1, conv.weight_quantizer.bit_width, bits == 1))
+    return model
+
+
 @pytest.mark.parametrize(("weights", "activations"), PRECISIONS)
 def test_logits_and_gradients_are_those_of_the_network(weights: int, activations: int) -> None:
     model = classifier(weights, activations)
     view = model.evaluation_view()
-    for count in (1, 2, 7):
-        x = images(count)
-        with torch.no_grad():
-            expected = model(x)
-            assert torch.equal(view(x), expected)
-        logits, gradient = slope(model, x)
-        seen, own = slope(view, x)
-        assert torch.equal(seen, logits)
-        assert torch.equal(own, gradient)
-        assert gradient.abs().max() > 0
-    assert len(expected.unique(dim=0)) == 7
+    x = images(9)
+    with torch.no_grad():
+        expected = model(x)
+        same(view(x), expected)
+    logits, gradient = slope(exact(model), x)
+    seen, own = slope(view, x)
+    same(seen, logits)
+    same(own, gradient)
+    assert gradient.abs().flatten(1).amax(1).min() > 0
+    assert len(expected.unique(dim=0)) == 9
 
 
-@pytest.mark.parametrize(("weights", "activations"), [(1, 1), (2, 2), (32, 32)])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_logits_of_a_binary_network_are_the_same_bits(count: int) -> None:
+    model = classifier(1, 1)
+    view = model.evaluation_view()
+    with torch.no_grad():
+        expected = model(images(count))
+        assert torch.equal(view(images(count)), expected)
+    assert torch.equal(slope(view, images(count))[0], expected)
+
+
+@pytest.mark.parametrize(("weights", "activations"), [(1, 1), (2, 2), (32, 32), (2, 32), (1, 4)])
 def test_float64(weights: int, activations: int) -> None:
     model = classifier(weights, activations).double()
     view = model.evaluation_view()
     x = images(2, torch.float64)
     for mine, its in zip(slope(view, x), slope(model, x), strict=True):
-        assert torch.equal(mine, its)
+        torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
@@ -76,8 +120,11 @@ def test_a_view_can_be_converted(weights: int, activations: int, dtype: torch.dt
 def test_every_weight_quantizer(name: str) -> None:
     bits = {"xnor_net": 1, "twn": 2, "ttq": 2}.get(name, 3)
     model = classifier(bits, 2, weight_quantizer=name)
-    for mine, its in zip(slope(model.evaluation_view(), images(3)), slope(model, images(3)), strict=True):
-        assert torch.equal(mine, its)
+    view = model.evaluation_view()
+    (logits, gradient), (own, its) = slope(view, images(9)), slope(model, images(9))
+    same(logits, own)
+    if not any(block.integer for block in view.get_submodule("network.features").children()):  # else see `exact`
+        same(gradient, its)
 
 
 def test_quantized_gradients_are_quantized_in_the_view_too() -> None:
@@ -87,7 +134,7 @@ def test_quantized_gradients_are_quantized_in_the_view_too() -> None:
     expected = slope(model, images(3))
     torch.manual_seed(3)
     for mine, its in zip(slope(view, images(3)), expected, strict=True):
-        assert torch.equal(mine, its)
+        torch.testing.assert_close(mine, its, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("weights", "activations"), [(1, 1), (2, 2), (32, 32)])
@@ -140,15 +187,38 @@ def test_weights_are_quantized_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 7
 
 
-@pytest.mark.parametrize(("weights", "activations"), [(1, 1), (2, 2), (32, 32)])
+@pytest.mark.parametrize(("weights", "activations"), [(1, 1), (2, 2), (4, 4), (1, 4), (4, 1), (32, 32), (2, 32)])
 def test_convolution_blocks_are_the_frozen_ones(weights: int, activations: int) -> None:
     view = classifier(weights, activations).evaluation_view()
     assert isinstance(view, NetworkView)
-    blocks = list(view.get_submodule("network.features").children())
-    assert all(isinstance(block, FrozenConvBlock) for block in blocks)
-    assert [block.gives_codes for block in blocks] == [activations == 1] * 5 + [False]
+    blocks = view.get_submodule("network.features")
+    assert isinstance(blocks, FrozenBlocks)
+    assert len(blocks) == 6
+    codes = integer_conv2d(torch.ones(4, 4, 3, 3)) is not None and activations < 32
+    assert [block.integer is not None for block in blocks] == [False] + [codes] * 5
+    assert [block.folds for block in blocks] == [activations == 32, False] * 3
     assert sum(isinstance(module, FrozenLinear) for module in view.modules()) == 2
     assert not any(isinstance(module, QuantConv2d | QuantLinear) for module in view.modules())
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(("weights", "activations"), [(DoReFaWeight(2), DoReFaActivation(2)), (DoReFaWeight(4), DoReFaActivation(4))])
+def test_codes_differ_only_where_rounding_decides(weights: DoReFaWeight, activations: DoReFaActivation, pool: bool) -> None:
+    torch.manual_seed(0)
+    block = ConvBlock(QuantConv2d(24, 16, 3, weights), activations, pool)
+    top = 2**activations.bit_width - 1
+    codes = torch.randint(0, top + 1, (20, 24, 8, 8))
+    block(codes / top)  # moves the running statistics
+    frozen = FrozenConvBlock(block.eval(), before=activations)
+    if frozen.integer is None:
+        pytest.skip("this processor has no 8-bit convolution")
+    its, mine = block(codes / top), frozen(codes.to(torch.uint8))
+    assert len(mine.unique()) == top + 1
+    y = nn.Sequential(*list(block)[:-1])(codes / top) * top
+    to_the_edge = ((y - y.floor()) - 0.5).abs()
+    differ = mine != its
+    assert bool((to_the_edge[differ] < 1e-4).all())
+    assert torch.equal(frozen(codes.to(torch.uint8), gives_codes=True), (mine * top).round().to(torch.uint8))
 
 
 def test_a_view_of_a_view_and_a_copy_of_it() -> None:
@@ -209,9 +279,10 @@ def test_layers_of_ours_in_someone_elses_network() -> None:
     model = Lone()
     settled(model)
     view = evaluation_view(model)
-    for mine, its in zip(slope(view, images(3)), slope(model, images(3)), strict=True):
-        assert torch.equal(mine, its)
+    for mine, its in zip(slope(view, images(9)), slope(model, images(9)), strict=True):
+        same(mine, its)
     assert isinstance(view.conv, FrozenConv2d)
+    assert [type(module) for module in view.get_submodule("blocks").children()] == [FrozenBlocks, Halved, ConvBlock]
     assert isinstance(view.dense, FrozenLinear)
 
 
