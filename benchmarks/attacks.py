@@ -8,8 +8,8 @@ all of them; printed are medians of seconds an image (ZOO: milliseconds a query)
 
 * `bound` is the network's own best time in the same round, times the evaluations that the attack needs: forward and input gradient (BIM,
   CW without abort), or forward (SPSA), of qlight's evaluation view at the best of several batch sizes.
-* qlight attacks the evaluation view, as `python -m qlight attack` does. The peers get the `Classifier` as it is loaded, in evaluation mode
-  (it runs in channels_last by itself), and, as `plain`, torchattacks gets the bare network in torch's default layout.
+* qlight attacks the evaluation view, as `python -m qlight attack` does. The peers get the bare network in evaluation mode and in torch's
+  default layout, as their users have it, and, as `(our Classifier)`, the `Classifier`, which runs in channels_last by itself.
 * BIM is torchattacks' class in both cases: qlight has none of its own.
 * CW without abort runs `--cw-search` of its search steps, all of 100 iterations: every one takes the same time.
 * SPSA: the paper's 128 evaluations a step; torchattacks spends 256 for its 128 samples. `SPSA strong` stops at success.
@@ -37,7 +37,6 @@ from torch import Tensor, nn
 from qlight.attacks import SPSA, ZOO, CarliniWagnerL2
 from qlight.data import SyntheticDigits
 from qlight.evaluation import read_checkpoint
-from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier
 from qlight.models.view import evaluation_view
 
@@ -54,7 +53,9 @@ class Subject:
         path = CHECKPOINTS / f"cifar10_quarter_{name}.ckpt"
         self.model = load_classifier(path, read_checkpoint(path))
         self.view = evaluation_view(self.model)
-        self.plain = load_classifier(path, read_checkpoint(path)).network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        plain = load_classifier(path, read_checkpoint(path)).network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        #: what peers attack, by the suffix of their names
+        self.for_peers: dict[str, nn.Module] = {"": plain.eval(), " (our Classifier)": self.model}
         with torch.no_grad():
             right = self.view(images).argmax(1) == labels
         self.images, self.labels = images[right], labels[right]
@@ -101,16 +102,17 @@ def bim(subject: Subject, options: argparse.Namespace) -> dict[str, Timed]:
     runs: dict[str, Timed] = {
         "bound": partial(subject.bound, 100, True),
         "qlight": partial(attack_time, torchattacks.BIM(subject.view, **settings), images, labels),
-        "torchattacks": partial(attack_time, torchattacks.BIM(subject.model, **settings), images, labels),
-        "torchattacks plain": partial(attack_time, torchattacks.BIM(subject.plain, **settings), images, labels),
     }
-    if adv_lib := peer("adv_lib.attacks"):
-        pgd = partial(adv_lib.pgd_linf, subject.model, ε=0.03, steps=100, random_init=False, absolute_step_size=0.0003)
-        runs["adv-lib"] = partial(attack_time, pgd, images, labels)
-    if foolbox := peer("foolbox"):
-        attack = foolbox.attacks.LinfBasicIterativeAttack(abs_stepsize=0.0003, steps=100, random_start=False)
-        model = foolbox.PyTorchModel(subject.model, bounds=(0, 1))
-        runs["Foolbox"] = partial(attack_time, partial(attack, model, epsilons=0.03), images, labels)
+    adv_lib, foolbox = peer("adv_lib.attacks"), peer("foolbox")
+    for suffix, network in subject.for_peers.items():
+        runs[f"torchattacks{suffix}"] = partial(attack_time, torchattacks.BIM(network, **settings), images, labels)
+        if adv_lib:
+            pgd = partial(adv_lib.pgd_linf, network, ε=0.03, steps=100, random_init=False, absolute_step_size=0.0003)
+            runs[f"adv-lib{suffix}"] = partial(attack_time, pgd, images, labels)
+        if foolbox:
+            attack = foolbox.attacks.LinfBasicIterativeAttack(abs_stepsize=0.0003, steps=100, random_start=False)
+            model = foolbox.PyTorchModel(network, bounds=(0, 1))
+            runs[f"Foolbox{suffix}"] = partial(attack_time, partial(attack, model, epsilons=0.03), images, labels)
     return runs
 
 
@@ -125,13 +127,15 @@ def carlini_wagner(subject: Subject, options: argparse.Namespace, abort: bool) -
 
     runs: dict[str, Timed] = {} if abort else {"bound": partial(subject.bound, 1000, True)}
     runs["qlight"] = partial(scaled, own)
-    settings = {"learning_rate": 0.1, "initial_const": 0.9, "binary_search_steps": search, "max_iterations": 100, "abort_early": abort}
-    if adv_lib := peer("adv_lib.attacks"):
-        runs["adv-lib"] = partial(scaled, partial(adv_lib.carlini_wagner_l2, subject.model, **settings))
-    if foolbox := peer("foolbox"):
-        settings = {"binary_search_steps": search, "steps": 100, "stepsize": 0.1, "initial_const": 0.9, "abort_early": abort}
-        attack = foolbox.attacks.L2CarliniWagnerAttack(**settings)
-        runs["Foolbox"] = partial(scaled, partial(attack, foolbox.PyTorchModel(subject.model, bounds=(0, 1)), epsilons=None))
+    adv_lib, foolbox = peer("adv_lib.attacks"), peer("foolbox")
+    for suffix, network in subject.for_peers.items():
+        if adv_lib:
+            settings = {"learning_rate": 0.1, "initial_const": 0.9, "binary_search_steps": search, "max_iterations": 100}
+            runs[f"adv-lib{suffix}"] = partial(scaled, partial(adv_lib.carlini_wagner_l2, network, abort_early=abort, **settings))
+        if foolbox:
+            settings = {"binary_search_steps": search, "steps": 100, "stepsize": 0.1, "initial_const": 0.9, "abort_early": abort}
+            attack = foolbox.attacks.L2CarliniWagnerAttack(**settings)
+            runs[f"Foolbox{suffix}"] = partial(scaled, partial(attack, foolbox.PyTorchModel(network, bounds=(0, 1)), epsilons=None))
     return runs
 
 
@@ -140,14 +144,14 @@ def spsa(subject: Subject, options: argparse.Namespace, strong: bool) -> dict[st
     images, labels = subject.images[:count], subject.labels[:count]
     steps = 100 if strong else options.spsa_steps
     own = SPSA(subject.view, steps=steps, early_stop=strong)
-    peers = torchattacks.SPSA(subject.model, eps=0.03, delta=0.01, lr=0.01, nb_iter=steps, nb_sample=128, max_batch_size=64)
     # torchattacks does not stop, so its time for an image does not depend on which: fewer will do
     few = slice(0, options.spsa_images)
     runs: dict[str, Timed] = {} if strong else {"bound": partial(subject.bound, 128 * steps, False)}
-    return runs | {
-        "qlight": partial(attack_time, own, images, labels),
-        "torchattacks": partial(attack_time, peers, images[few], labels[few]),
-    }
+    runs["qlight"] = partial(attack_time, own, images, labels)
+    for suffix, network in subject.for_peers.items():
+        attack = torchattacks.SPSA(network, eps=0.03, delta=0.01, lr=0.01, nb_iter=steps, nb_sample=128, max_batch_size=64)
+        runs[f"torchattacks{suffix}"] = partial(attack_time, attack, images[few], labels[few])
+    return runs
 
 
 def zoo(subject: Subject, options: argparse.Namespace) -> dict[str, Timed]:
@@ -171,7 +175,7 @@ def zoo(subject: Subject, options: argparse.Namespace) -> dict[str, Timed]:
     if art is not None:
         from art.estimators.classification import PyTorchClassifier  # pyright: ignore[reportMissingImports]
 
-        counted = _Counted(subject.model)
+        counted = _Counted(subject.for_peers[""])
         classifier = PyTorchClassifier(
             model=counted, loss=nn.CrossEntropyLoss(), input_shape=(3, 32, 32), nb_classes=10, clip_values=(0, 1), device_type="cpu"
         )
@@ -201,7 +205,7 @@ def zoo(subject: Subject, options: argparse.Namespace) -> dict[str, Timed]:
 
 
 class _Counted(nn.Module):
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model, self.images = model, 0
 
@@ -261,7 +265,7 @@ def main() -> None:
             unit, factor = ("ms a query", 1e3) if name == "ZOO" else ("s an image", 1.0)
             for who, values in seconds.items():
                 ratio = statistics.median(a / b for a, b in zip(values, seconds["qlight"], strict=True))
-                print(f"{network:<6} {name:<12} {who:<20} {factor * statistics.median(values):9.4f} {unit}  {ratio:6.2f}", flush=True)
+                print(f"{network:<6} {name:<12} {who:<32} {factor * statistics.median(values):9.4f} {unit}  {ratio:6.2f}", flush=True)
 
 
 if __name__ == "__main__":
