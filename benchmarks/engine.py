@@ -4,18 +4,27 @@
 
 Every round runs the float network (eager, channels_last, evaluation mode) and each engine once on as many images, so that a change of the
 machine's speed meets all of them; printed are medians over the rounds, and of the ratios within a round. Weights are random, thresholds
-those of random batch norms; first and last layer have 8-bit weights. `--layers` adds, for every layer, GMAC/s of the engine in one thread.
+those of random batch norms; first and last layer have 8-bit weights.
 
-`--peers onnxruntime` adds the float network in onnxruntime, where that is installed with torch's exporter (`pip install onnx onnxruntime`).
+* `--graphs FOLDER ...` adds exported networks.
+* `--layers` adds, for every layer, GMAC/s of the engine in one thread beside the machine's bound: the layer's own steps (XNOR and popcount
+  of 32 places, or products of 4 bytes, in all lanes of a vector) at the speed that `peak.cpp` reaches with such steps in registers only.
+* `--peers onnxruntime` adds the float network in onnxruntime, where it is installed (`pip install onnx onnxruntime`).
+* `--larq PYTHON` adds the w1a1 network in larq-compute-engine (made for ARM), run by that interpreter; see `larq_network.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
+import subprocess
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +32,9 @@ import torch
 
 from qlight.intgraph import Graph, GraphBuilder
 from qlight.models import build_network
-from qlight.targets import PackedEngine
+from qlight.targets import PackedEngine, native
 from qlight.targets.native import Layer, library
+from qlight.targets.plan import Step
 
 POOLED = (1, 3, 5)
 CHANNELS = {"cifar10": ((128, 128, 256, 256, 512, 512), (1024, 1024)), "svhn": ((64, 64, 128, 128, 256, 256), (1024,))}
@@ -83,8 +93,23 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def layer_seconds(engine: PackedEngine, images: np.ndarray, rounds: int) -> list[tuple[str, int, float]]:
-    """(name, multiply-accumulates, seconds) an image, of each step of a native engine in one thread."""
+def peak() -> list[float]:
+    """Steps a second of one thread in registers, for each operation of the engine."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "peak"
+        source, headers = Path(__file__).with_name("peak.cpp"), Path(native.__file__).parent
+        flags = [flag for flag in native.FLAGS if flag not in ("-fPIC", "-shared")]
+        subprocess.run([*native._compiler(), *flags, "-march=native", f"-I{headers}", str(source), "-o", str(program)], check=True)
+        return [float(line) for line in subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()]
+
+
+def bound_seconds(fields: dict[str, Any], peaks: list[float]) -> float:
+    """What the steps of a layer take an image at that speed."""
+    return len(fields["step_offset"]) * fields["pixels"] * fields["vectors"] / peaks[fields["operation"]]
+
+
+def layer_seconds(engine: PackedEngine, images: np.ndarray, rounds: int) -> list[tuple[Step, float]]:
+    """(step, seconds an image) of each step of a native engine in one thread."""
     plan, kernels = engine.plan, library()
     images = images[: plan.block]
     scratch, result = plan.new_scratch(), np.empty((len(images), 10), np.int32)
@@ -94,7 +119,7 @@ def layer_seconds(engine: PackedEngine, images: np.ndarray, rounds: int) -> list
             layer = (Layer * 1)(plan.layers[index])
             arguments = (layer, 1, images.ctypes.data, len(images), scratch.ctypes.data, result.ctypes.data)
             times[index].append(seconds(lambda arguments=arguments: kernels.run(*arguments)) / len(images))
-    return [(step.name, step.macs, statistics.median(found)) for step, found in zip(plan.steps, times, strict=True)]
+    return [(step, statistics.median(found)) for step, found in zip(plan.steps, times, strict=True)]
 
 
 def float_peers(dataset: str, width: float, batch: torch.Tensor, wanted: list[str], threads: int) -> dict[str, Callable[[], Any]]:
@@ -120,6 +145,26 @@ def float_peers(dataset: str, width: float, batch: torch.Tensor, wanted: list[st
     return peers
 
 
+@contextlib.contextmanager
+def larq(interpreter: str | None) -> Iterator[Callable[[float, int, int], float] | None]:
+    """Seconds of a batch, given width, batch and threads, in another process."""
+    if interpreter is None:
+        yield None
+        return
+    script = str(Path(__file__).with_name("larq_network.py"))
+    pipe = subprocess.PIPE
+    with subprocess.Popen([interpreter, script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+
+        def run(width: float, batch: int, threads: int) -> float:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(width, batch, threads, file=process.stdin, flush=True)
+            return float(process.stdout.readline())
+
+        yield run
+        process.communicate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=["w1a1", "w2a2", "w4a4"])
@@ -128,39 +173,62 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--graphs", nargs="*", default=[], help="folders that `qlight export` wrote, of networks of the same width")
     parser.add_argument("--peers", nargs="*", default=[], choices=["onnxruntime"])
+    parser.add_argument("--larq", metavar="PYTHON", help="the interpreter of an environment with larq-compute-engine")
     parser.add_argument("--layers", action="store_true", help="also GMAC/s of every layer")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     warnings.filterwarnings("ignore")
+    peaks = peak() if options.layers else []
+    if peaks:
+        bits, small = peaks[0] * native.library().lanes * 32 / 1e9, max(peaks[1:]) * native.library().lanes * 4 / 1e9
+        print(f"bound of one thread: {bits:.0f} GMAC/s of bits, {small:.0f} of bytes")
     images = np.random.default_rng(1).integers(0, 256, (options.batch, 32, 32, 3), np.uint8)
+    with larq(options.larq) as run_larq:
+        for width in options.widths:
+            compare(options, width, images, run_larq, peaks)
+
+
+def compare(
+    options: argparse.Namespace, width: float, images: np.ndarray, run_larq: Callable[..., float] | None, peaks: list[float]
+) -> None:
+    """Print the table of a width."""
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float().div(255)  # channels_last as it is
-    for width in options.widths:
-        runs = float_peers(options.dataset, width, batch, options.peers, options.threads)
-        engines = {}
-        for name in options.networks:
-            engine = PackedEngine(random_graph(options.dataset, width, *bits_of(name)), options.threads, "native")
-            engines[name] = engine
-            runs[name] = lambda engine=engine: engine(images)
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for run in runs.values():
-            run()
-        for _ in range(options.rounds):
-            for name, run in runs.items():
-                times[name].append(seconds(run))
-        print(f"{options.dataset} width {width:g}, batch {options.batch}, threads {options.threads}, {options.rounds} rounds")
-        for name, found in times.items():
-            ratio = statistics.median(base / own for base, own in zip(times["torch float"], found, strict=True))
-            speed = options.batch / statistics.median(found)
-            built = f", built in {engines[name].build_seconds:.2f} s" if name in engines else ""
-            print(f"  {name:<18} {speed:9.0f} images/s, {ratio:5.2f} x torch float{built}", flush=True)
-        if options.layers:
-            for name, engine in engines.items():
-                print(f"  {name}: GMAC/s of one thread")
-                for layer, macs, needed in layer_seconds(engine, images, options.rounds):
-                    rate = f"{macs / needed / 1e9:8.0f} GMAC/s" if macs else ""
-                    print(f"    {layer:<10} {macs / 1e6:8.2f} MMAC {needed * 1e6:9.1f} us {rate}", flush=True)
+    peers = float_peers(options.dataset, width, batch, options.peers, options.threads)
+    runs: dict[str, Callable[[], float]] = {name: partial(seconds, run) for name, run in peers.items()}
+    engines = {}
+    graphs = {name: random_graph(options.dataset, width, *bits_of(name)) for name in options.networks}
+    graphs |= {f"{Path(folder).name} (exported)": Graph.load(folder) for folder in options.graphs}
+    for name, graph in graphs.items():
+        engine = PackedEngine(graph, options.threads, "native")
+        engines[name] = engine
+        runs[name] = partial(seconds, partial(engine, images))
+    if run_larq is not None and options.dataset == "cifar10":
+        runs["larq w1a1"] = partial(run_larq, width, options.batch, options.threads)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(options.rounds):
+        for name, run in runs.items():
+            times[name].append(run())
+    print(f"{options.dataset} width {width:g}, batch {options.batch}, threads {options.threads}, {options.rounds} rounds")
+    for name, found in times.items():
+        ratio = statistics.median(base / own for base, own in zip(times["torch float"], found, strict=True))
+        speed = options.batch / statistics.median(found)
+        built = f", built in {engines[name].build_seconds:.2f} s" if name in engines else ""
+        print(f"  {name:<22} {speed:9.0f} images/s, {ratio:5.2f} x torch float{built}", flush=True)
+    if options.layers:
+        for name, engine in engines.items():
+            print(f"  {name}: GMAC/s of one thread")
+            for step, needed in layer_seconds(engine, images, options.rounds):
+                line = f"    {step.name:<10} {step.macs / 1e6:8.2f} MMAC {needed * 1e6:9.1f} us"
+                if step.macs:
+                    bound = bound_seconds(step.fields, peaks)
+                    rates = (f"{step.macs / each / 1e9:6.0f} GMAC/s" for each in (needed, bound))
+                    line += "{}, bound {}".format(*rates) + f" ({bound / needed:.0%})"
+                print(line, flush=True)
 
 
 if __name__ == "__main__":
