@@ -6,6 +6,11 @@
 All three run the published algorithm with initial c 0.9 and step size 0.1. A quantized network's gradient is that of its straight-through
 estimators, which leads Adam through a chaos of codes: two runs that differ in a last bit end at different examples, at distances that agree
 only on average. So beside each mean stands the mean of the paired differences to qlight with its standard error.
+
+adv-lib measures the distance from the image itself, while its first point is the image shrunken by 1e-6 into the range of tanh, as everybody's
+is. The difference has a gradient of some 1e-6, which Adam turns into a full step of 0.1 wherever the margin has none: in a quantized network
+at all pixels behind closed windows of its straight-through estimators. qlight measures from the shrunken image, as the original does, where
+that gradient is 0. `qlight'` is qlight with adv-lib's distance, to see whether that is all.
 """
 
 from __future__ import annotations
@@ -20,6 +25,14 @@ import torch
 from attacks import Subject, peer, test_images
 
 from qlight.attacks import CarliniWagnerL2
+
+
+class FromTheImage(CarliniWagnerL2):
+    """With the distance that adv-lib takes the gradient of."""
+
+    def start(self, state: Any) -> None:
+        super().start(state)
+        state["reference"] = (2 * state["image"] - 1).to(state["reference"].dtype)
 
 
 def main() -> None:
@@ -38,7 +51,11 @@ def main() -> None:
     for network in options.networks:
         subject = Subject(network, images, labels)
         images_, labels_ = subject.images[: options.images], subject.labels[: options.images]
-        runs: dict[str, Any] = {"qlight": CarliniWagnerL2(subject.view, steps=steps, search_steps=search, abort_early=False)}
+        own_settings: dict[str, Any] = {"steps": steps, "search_steps": search, "abort_early": False}
+        runs: dict[str, Any] = {
+            "qlight": CarliniWagnerL2(subject.view, **own_settings),
+            "qlight'": FromTheImage(subject.view, **own_settings),
+        }
         if adv_lib := peer("adv_lib.attacks"):
             settings = {"learning_rate": 0.1, "initial_const": 0.9, "binary_search_steps": search, "max_iterations": steps}
             runs["adv-lib"] = partial(adv_lib.carlini_wagner_l2, subject.view, abort_early=False, **settings)
