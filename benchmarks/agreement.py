@@ -7,10 +7,10 @@ All three run the published algorithm with initial c 0.9 and step size 0.1. A qu
 estimators, which leads Adam through a chaos of codes: two runs that differ in a last bit end at different examples, at distances that agree
 only on average. So beside each mean stands the mean of the paired differences to qlight with its standard error.
 
-adv-lib measures the distance from the image itself, while its first point is the image shrunken by 1e-6 into the range of tanh, as everybody's
-is. The difference has a gradient of some 1e-6, which Adam turns into a full step of 0.1 wherever the margin has none: in a quantized network
-at all pixels behind closed windows of its straight-through estimators. qlight measures from the shrunken image, as the original does, where
-that gradient is 0. `qlight'` is qlight with adv-lib's distance, to see whether that is all.
+adv-lib measures the distance from the image itself, while its first point is the image shrunken by 1e-6 into the range of tanh, as
+everybody's is. The difference has a gradient of some 1e-6, which Adam turns into a full step of 0.1 wherever the margin has none: in a
+quantized network at all pixels behind closed windows of its straight-through estimators. qlight measures from the shrunken image, as the
+original does, where that gradient is 0. `qlight'` is qlight with adv-lib's distance, to see whether that is all.
 """
 
 from __future__ import annotations
