@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qlight.attacks.carlini_wagner import CarliniWagnerL2
-from qlight.attacks.per_image import PerImageAttack
+from qlight.attacks.per_image import PerImageAttack, Report
 from qlight.attacks.pgd import PGDRestarts
 from qlight.attacks.spsa import SPSA
 from qlight.attacks.zoo import ZOO
@@ -101,3 +101,18 @@ FULL: dict[str, dict[str, Any]] = {
     "zoo": {"abort_early": False, "skip_misclassified": False},
     "pgd": {"early_stop": False},
 }
+
+
+def report(attack: PerImageAttack) -> Report:
+    """What the attack says of its last call."""
+    assert attack.report is not None
+    return attack.report
+
+
+COUNTS = ("success", "queries", "iterations", "forwards", "gradients", "c")  # what a report says, without the time
+
+
+def same(one: Report, other: Report, rows: Tensor | slice = slice(None)) -> None:
+    """`one` is the report of these images of `other`."""
+    for name in COUNTS:
+        torch.testing.assert_close(getattr(one, name), getattr(other, name)[rows], rtol=0, atol=0, equal_nan=True)

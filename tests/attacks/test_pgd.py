@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,23 +15,9 @@ from torch.nn import functional
 
 from qlight.attacks.ball import ball
 from qlight.attacks.counter_random import random_uniform
-from qlight.attacks.per_image import Report
 from qlight.attacks.pgd import PGDRestarts
 from qlight.errors import InputError
-from tests.attacks.networks import CLASSES, problem, smooth_net
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def report(attack: PGDRestarts) -> Report:
-    assert attack.report is not None
-    return attack.report
+from tests.attacks.networks import CLASSES, problem, report, smooth_net
 
 
 def plain_pgd(net: nn.Module, image: Tensor, label: int, index: int, targeted: bool, **given: Any) -> tuple[Tensor | None, int]:

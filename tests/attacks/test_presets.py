@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ PAPER, STRONG = (AttackSuite.from_value(CONFIGS / name) for name in ("paper.yaml
 
 #: what is made smaller, so that a test ends
 FEWER = {"steps": 4, "search_steps": 2, "evaluations": 8, "n_queries": 30, "restarts": 2}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def named(suite: AttackSuite) -> dict[str, AttackSpec]:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from qlight.attacks.per_image import PerImageAttack, Report
-from tests.attacks.networks import FULL, MAKERS, ExactNet, Maker, problem, smooth_net
+from qlight.attacks.per_image import PerImageAttack
+from tests.attacks.networks import COUNTS, FULL, MAKERS, ExactNet, Maker, problem, report, same, smooth_net
 
 COUNT = 9
-COUNTS = ("success", "queries", "iterations", "forwards", "gradients", "c")  # what a report says, without the time
 
 every_attack = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 every_course = pytest.mark.parametrize(
@@ -25,24 +20,6 @@ every_course = pytest.mark.parametrize(
     [(make, given) for name, make in MAKERS.items() for given in ({}, FULL[name])],
     ids=[f"{name}-{course}" for name in MAKERS for course in ("stops", "full")],
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def report(attack: PerImageAttack) -> Report:
-    assert attack.report is not None
-    return attack.report
-
-
-def same(one: Report, other: Report, rows: Tensor | slice = slice(None)) -> None:
-    for name in COUNTS:
-        torch.testing.assert_close(getattr(one, name), getattr(other, name)[rows], rtol=0, atol=0, equal_nan=True)
 
 
 def aim(attack: PerImageAttack, targeted: bool) -> PerImageAttack:
@@ -309,126 +286,3 @@ def test_models_of_any_floating_point_type_are_attacked(make: Maker, dtype: torc
         assert torch.equal(net(examples).argmax(1) != labels, report(attack).success)
     eps = getattr(attack, "eps", 1.0)
     assert float((examples.double() - images.double()).abs().max()) <= eps, "exactly: rounding to a short type must not leave the ball"
-
-
-# Memory
-
-
-class Small(nn.Module):
-    """Runs out of memory above so many images, in the words of `error`."""
-
-    def __init__(self, rows: int, error: Callable[[], Exception]) -> None:
-        super().__init__()
-        self.net, self.rows, self.error, self.sizes = ExactNet(), rows, error, []
-
-    def forward(self, images: Tensor) -> Tensor:
-        if len(images) > self.rows:
-            raise self.error()
-        self.sizes.append(len(images))
-        return self.net(images)
-
-
-ERRORS = {
-    "cuda": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-    "cpu": lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"),
-    "python": MemoryError,
-}
-
-
-@every_attack
-@pytest.mark.parametrize(("error", "rows"), [(ERRORS["cuda"], 3), (ERRORS["cpu"], 2), (ERRORS["python"], 7)], ids=ERRORS.keys())
-def test_out_of_memory_gives_the_same_result_and_one_warning(make: Maker, error: Callable[[], Exception], rows: int) -> None:
-    images, labels = problem(ExactNet(), COUNT, torch.float32)
-    roomy = make(ExactNet(), max_rows=64)
-    expected = roomy(images, labels)
-    net = Small(rows, error)
-    attack = make(net, max_rows=64)
-    with pytest.warns(UserWarning, match="Memory ran out") as caught:
-        result = attack(images, labels)
-    assert [f"goes on with {attack._rows}: set `max_rows`" in str(warning.message) for warning in caught] == [True]
-    assert torch.equal(result, expected)
-    same(report(attack), report(roomy))
-    assert max(net.sizes) <= rows
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert torch.equal(attack(images, labels), expected)  # it knows by now
-
-
-@every_attack
-def test_memory_that_is_too_small_for_one_image_is_an_error(make: Maker) -> None:
-    images, labels = problem(ExactNet(), 2, torch.float32)
-    with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
-        make(Small(0, ERRORS["cuda"]))(images, labels)
-
-
-@every_attack
-def test_another_error_of_the_model_is_not_taken_for_memory(make: Maker) -> None:
-    images, labels = problem(ExactNet(), 2, torch.float32)
-    with pytest.raises(RuntimeError, match="shapes"):
-        make(Small(0, lambda: RuntimeError("mat1 and mat2 shapes cannot be multiplied")))(images, labels)
-
-
-# The host does not wait for the device
-
-
-class Operators(TorchDispatchMode):
-    """Lists operators that make a host wait for its device: those that read a value, or whose shape depends on values."""
-
-    WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "item", "equal", "masked_select", "unique", "_unique2", "bincount")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        by_mask = name in ("index", "index_put", "index_put_") and any(
-            part is not None and part.dtype in (torch.bool, torch.uint8) for part in args[1]
-        )
-        repeats = name == "repeat_interleave" and isinstance(args[1] if len(args) > 1 else args[0], Tensor)
-        if name in self.WAITING or by_mask or repeats:
-            self.waits.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-class Methods(TorchFunctionMode):
-    """Lists methods of tensors that do: on a CPU not all of them come down to an operator."""
-
-    WAITING = ("tolist", "item", "__bool__", "__int__", "__float__", "__index__", "cpu", "numpy", "nonzero", "equal", "__contains__")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[str] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in self.WAITING:
-            self.waits.append(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
-def waits(make: Maker, **given: Any) -> int:
-    net = smooth_net(torch.float32)
-    images, labels = problem(net, COUNT, torch.float32)
-    attack = make(net, max_rows=1000, **given)
-    with Operators() as operators, Methods() as methods:
-        attack(images, labels)
-    assert int(report(attack).iterations.min()) >= given["steps"]
-    return len(operators.waits) + len(methods.waits)
-
-
-@pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("budget", [None, 10**6])
-def test_the_host_waits_no_more_often_where_there_are_more_steps(name: str, budget: int | None) -> None:
-    few, many = (waits(MAKERS[name], steps=steps, query_budget=budget, **FULL[name]) for steps in (3, 12))
-    assert few == many > 0
-
-
-def test_the_count_of_waits_sees_a_wait_in_every_step() -> None:
-    net = smooth_net(torch.float32)
-    images, labels = problem(net, COUNT, torch.float32)
-    for how in (Tensor.tolist, bool, int, lambda one: one.item(), lambda one: images[one.view(1).expand(COUNT)], Tensor.nonzero):
-        with Operators() as operators, Methods() as methods:
-            how(labels.sum() > 3)
-        assert operators.waits or methods.waits
-    short, long = (waits(MAKERS["pgd"], steps=steps, early_stop=True, restarts=1, eps=1e-6) for steps in (3, 12))
-    assert long > short  # with an early stop it must ask
