@@ -57,11 +57,19 @@ VERB_HELP = {
     "predict": f"""{_CHECKPOINT}
   --out DIR                    where predictions.npz goes (default: the run's folder)""",
     "attack": f"""{_CHECKPOINT}
+  --target TARGET              what is attacked: torch, the network of --ckpt_path (default); torch:CKPT; or packed:FOLDER, the graph that
+                               `export` wrote, on the packed CPU engine: 8-bit pixels as deployed, no gradients, no --ckpt_path
+  --gradients_from CKPT        let attacks that need gradients craft on this network, and judge them on a target that has none
   --attacks SUITE              names (FGSM,BIM), a YAML file, or {{label: {{class_path: ..., init_args: ...}}}}
   --out DIR                    where results go: results.csv and .json (a row an attack), images.csv (a line an image), adversarial/
                                (default: runs/attack/NETWORK-HASH); the same command goes on where an interrupted one was
   --examples N                 images in examples.png (default 8)
-  --compile true               run the network through torch.compile""",
+  --compile true               run the network through torch.compile
+
+example of a deployed network:
+  python -m qlight export --data CIFAR10 --ckpt_path best.ckpt --out graph
+  python -m qlight attack --data CIFAR10 --data.limit 100 --target packed:graph --attacks SPSA,ZOO,Square
+  python -m qlight attack --data CIFAR10 --data.limit 100 --target packed:graph --attacks FGSM,PGD --gradients_from best.ckpt""",
     "export": f"""{_CHECKPOINT}
   --out DIR                    folder of graph.json and tensors.safetensors (default: runs/export/NETWORK-HASH)
   --boundary_bit_width N       weights of the first and the last layer (default 8)

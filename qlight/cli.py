@@ -24,6 +24,7 @@ from qlight.models import Classifier
 from qlight.models.checkpoint import check_same_network, check_weights
 from qlight.noise import quiet
 from qlight.parser import Parser
+from qlight.targets import parse_target
 from qlight.verbs import ROOT, Trainer
 
 #: the verbs that may take gradients of images and keep their results in a folder of their own
@@ -37,6 +38,8 @@ class CLI(LightningCLI):
 
     #: the checkpoint that the verb was given, and its content
     _checkpoint: tuple[Path, dict[str, Any]] | None = None
+    #: whether a verb other than fit needs one: not where a target holds the network
+    _needs_checkpoint: bool = True
     #: the folder that this run makes for itself
     _run_folder: Path | None = None
 
@@ -61,6 +64,8 @@ class CLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         verb = self.config["subcommand"]
+        if verb == "attack":
+            self._parse_target(self.config[verb])
         path = self.config[verb].get("ckpt_path")
         if path is None or (verb == "fit" and path in ("last", "best")):
             return
@@ -72,6 +77,16 @@ class CLI(LightningCLI):
         for name, value in hyper_parameters.items():
             if name in defaults and name != "compile":
                 self.config[verb]["model"][name] = value
+
+    def _parse_target(self, config: Any) -> None:
+        """A checkpoint that `--target` names is the run's checkpoint; a graph needs none."""
+        name, path = parse_target(config["target"]), config.get("ckpt_path")
+        self._needs_checkpoint = name.kind == "torch"
+        if name.place and path is not None and not (self._needs_checkpoint and Path(path) == Path(name.place)):
+            instead = "the graph is the network (for gradients, give --gradients_from)" if name.kind != "torch" else "name one checkpoint"
+            raise InputError(f"Expected no `--ckpt_path` with --target {config['target']}, but got {str(path)!r}; {instead}.")
+        if self._needs_checkpoint and name.place:
+            config["ckpt_path"] = name.place
 
     def before_instantiate_classes(self) -> None:
         self.save_config_kwargs["config_filename"] = f"{self.config['subcommand']}.yaml"
@@ -117,7 +132,7 @@ class CLI(LightningCLI):
         return arguments
 
     def _run_subcommand(self, subcommand: str) -> None:
-        if subcommand != "fit" and self._checkpoint is None:
+        if subcommand != "fit" and self._checkpoint is None and self._needs_checkpoint:
             raise InputError(f"Expected `--ckpt_path` to be the checkpoint to {subcommand}, but got none; `fit` writes one.")
         if subcommand in ATTACKING:
             assert isinstance(self.trainer, Trainer)
@@ -162,7 +177,8 @@ def run(args: Sequence[str], cli: type[CLI] = CLI) -> CLI:
     Raises:
         InputError: bad input, in one sentence.
     """
-    arguments = list(args)
+    # options are spelled with underscores, but many people's fingers spell them otherwise
+    arguments = [f"--{arg[2:].replace('-', '_', 1)}" if arg.startswith("--gradients-from") else arg for arg in args]
     argv = sys.argv
     if len(argv) > 1 and argv[1:] != arguments:  # called from Python: LightningCLI compares with sys.argv
         sys.argv = [argv[0], *arguments]

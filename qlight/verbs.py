@@ -13,6 +13,7 @@ from torch import Tensor
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import evaluate, evaluation_manifest, file_sha256, print_table, read_checkpoint, save_predictions
+from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
 from qlight.evaluation.files import whole_file
@@ -21,6 +22,7 @@ from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier, load_weights
+from qlight.targets import PackedTarget, Target, parse_target
 
 ROOT = "runs"
 
@@ -51,6 +53,8 @@ class Trainer(L.Trainer):
         examples: int = 8,
         seed: int = 0,
         compile: bool = False,  # noqa: A002 - the option is torch's name
+        target: str = "torch",
+        gradients_from: str | None = None,
     ) -> Any:
         """Craft adversarial examples from the test split; report adversarial accuracy and distortion.
 
@@ -58,25 +62,48 @@ class Trainer(L.Trainer):
 
         Args:
             attacks: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args (without the model).
-            ckpt_path: the checkpoint of the network to attack.
+            ckpt_path: the checkpoint of the network to attack; not with packed:FOLDER.
             out: folder of the results; null is one below runs/attack that is named by the network and a hash of all that they depend on.
             examples: how many images examples.png shows; 0 writes none.
             seed: of the attacks' random numbers.
             compile: run the network through torch.compile (needs a C++ compiler on CPU).
+            target: what is attacked: torch (the network of ckpt_path), torch:CKPT (the same in one word), or packed:FOLDER (the integer
+                graph that `export` wrote, on the packed CPU engine: 8-bit pixels, no gradients; the model options are not used).
+            gradients_from: a checkpoint; attacks that need gradients craft on it, and are rounded and judged on a target without gradients.
         """
         if attacks is None:
             raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
-        path = _loaded(model, ckpt_path)
-        manifest = evaluation_manifest(self, model, attacks, datamodule, checkpoint=path, seed=seed)
+        name = parse_target(target)
+        module: Classifier | Target = model
+        path: Path | None = None
+        if name.kind == "torch":
+            path = _loaded(model, ckpt_path or name.place or None)
+        else:
+            module = PackedTarget(name.place)
+        elsewhere = None if gradients_from is None else load_classifier(Path(gradients_from), read_checkpoint(gradients_from))
+        Attacked.by(module).check(attacks, elsewhere)
+        manifest = evaluation_manifest(self, module, attacks, datamodule, checkpoint=path, seed=seed, gradients_from=elsewhere)
         folder = manifest.folder(self.default_root_dir) if out is None else Path(out)
         picture = folder / "examples.png" if examples else None
         self._say(f"results in {folder}")
         rows = evaluate(
-            self, model, attacks, datamodule, checkpoint=path, seed=seed, out=folder, picture=picture, keep=examples, compile=compile
+            self,
+            module,
+            attacks,
+            datamodule,
+            checkpoint=path,
+            seed=seed,
+            out=folder,
+            picture=picture,
+            keep=examples,
+            compile=compile,
+            gradients_from=elsewhere,
         )
         if rows:  # the first process only
             self._save_configuration(folder)
             print_table(rows)
+            if isinstance(module, Target) and module.queries:
+                print(f"{target} was asked about {module.queries:,} images in this run, and computed {module.computed:,}; the rest it knew")
             print(
                 f"wrote {folder}: results.csv, results.json, images.csv, adversarial/*.safetensors" + (", examples.png" if picture else "")
             )

@@ -52,6 +52,8 @@ class CarliniWagnerL2(PerImageAttack):
         InputError: an argument out of range, or a model through which no gradient flows.
     """
 
+    needs_gradients = True
+
     def __init__(
         self,
         model: nn.Module,

@@ -8,6 +8,7 @@ a model whose arithmetic is exact it is the same, on a float model the same up t
 from __future__ import annotations
 
 import time
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,8 @@ class PerImageAttack(AskingAttack):
         #: how many iterations each image in work has behind it, in the order of the state: what the host knows without asking the device
         self.ages: list[int] = []
 
+    #: whether the attack differentiates its model, which decides where it can run; None: it does not say
+    needs_gradients: bool | None = None
     #: queries that `best` takes for one image
     final_queries: int = 0
     #: whether images have entered since the last step
@@ -135,8 +138,13 @@ class PerImageAttack(AskingAttack):
         spent: list[float] = []  # their seconds
         start = time.perf_counter()
         while waiting < len(images) or ages:
-            room = slice(waiting, waiting + self.pool - len(ages))
-            self.entered = room.start < min(room.stop, len(images))
+            entering = min(self.pool - len(ages), len(images) - waiting)
+            if (affordable := self._affordable()) is not None:
+                entering = min(entering, affordable - len(ages))
+                if entering < 0 or not (ages or entering):
+                    break
+            room = slice(waiting, waiting + entering)
+            self.entered = entering > 0
             if self.entered:
                 new = self._new(images[room], goals[room], index[room], room.start)
                 state = {name: torch.cat([state[name], new[name]]) for name in new} if ages else new
@@ -160,9 +168,23 @@ class PerImageAttack(AskingAttack):
                 state = {name: tensor[~finished] for name, tensor in state.items()}
                 ages[:] = [age for age, left in zip(ages, gone, strict=True) if not left]
                 spent = [seconds for seconds, left in zip(spent, gone, strict=True) if not left]
+        if ages:
+            self._leave({**state, "seconds": torch.tensor(spent, dtype=torch.float64)}, images, result, report)
+        if ages or waiting < len(images):
+            warnings.warn(
+                f"The model's `budget` of queries ended {self.attack}: {len(ages)} images got their best example so far, and "
+                f"{len(images) - waiting} were not begun; raise it.",
+                stacklevel=2,
+            )
         self.tell_of_not_numbers()
         self.report = report
         return result
+
+    def _affordable(self) -> int | None:
+        """How many images can be in work for one more step, and be judged, within the queries that the model still allows; None: all."""
+        left: int | None = getattr(self.model, "queries_left", None)
+        # one more: `start` may take a query
+        return None if left is None else left // (1 + self.rows_per_image + self.final_queries)
 
     def _leave(self, done: State, images: Tensor, result: Tensor, report: Report) -> None:
         """Write down what the finished images `done` came to, and tell `on_finished`."""

@@ -50,6 +50,8 @@ class PGDRestarts(PerImageAttack):
         InputError: an argument out of range, or a model through which no gradient flows.
     """
 
+    needs_gradients = True
+
     def __init__(
         self,
         model: nn.Module,

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from torchattacks.attack import Attack
 
 
+#: attacks of torchattacks that do not differentiate the model; all its others do
+_WITHOUT_GRADIENTS = ("VANILA", "GN", "SPSA", "OnePixel", "Pixle", "Square")
+
+
 @dataclass(frozen=True)
 class AttackSpec:
     """An attack that is not yet bound to a model.
@@ -55,6 +59,23 @@ class AttackSpec:
     def parameters(self) -> dict[str, Any]:
         """Every argument with the value used, defaults of the signature included, as JSON can hold it."""
         return plain(all_arguments(self.attack_class, self.init_args))
+
+    @property
+    def needs_gradients(self) -> bool | None:
+        """Whether the attack differentiates the model; None: its class is neither qlight's nor torchattacks', and does not say.
+
+        A class says so by an attribute of this name; a subclass is taken for what it inherits from.
+
+        >>> AttackSpec.create(None, "PGD").needs_gradients, AttackSpec.create(None, "ZOO").needs_gradients
+        (True, False)
+        """
+        for kind in self.attack_class.__mro__:
+            own = vars(kind).get("needs_gradients")
+            if isinstance(own, bool):
+                return own
+            if kind.__module__.startswith("torchattacks.") and kind.__name__ != "Attack":
+                return kind.__name__ not in _WITHOUT_GRADIENTS
+        return None
 
     def seeded(self, seed: int) -> AttackSpec:
         """The same attack with its own `seed` argument set where it has one that is None.
@@ -127,6 +148,11 @@ def short_names() -> dict[str, str]:
         module = importlib.import_module(package)
         names |= {name: f"{package}.{name}" for name in _attacks_in(module)}
     return names
+
+
+def attacks_without_gradients() -> list[str]:
+    """The short names of the attacks that only query the model, sorted."""
+    return sorted(name for name, path in short_names().items() if AttackSpec(name, path).needs_gradients is False)
 
 
 def _attacks_in(module: Any) -> list[str]:

@@ -41,6 +41,8 @@ class SPSA(PerImageAttack):
         InputError: an argument out of range.
     """
 
+    needs_gradients = False
+
     def __init__(
         self,
         model: nn.Module,

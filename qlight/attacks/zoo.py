@@ -80,6 +80,8 @@ class ZOO(PerImageAttack):
         InputError: an argument out of range.
     """
 
+    needs_gradients = False
+
     def __init__(
         self,
         model: nn.Module,

@@ -9,7 +9,7 @@ import warnings
 import weakref
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.utils.data import DistributedSampler
 from qlight.attacks import AttackSuite
 from qlight.attacks.per_image import PerImageAttack
 from qlight.errors import InputError
+from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.batches import unpack
 from qlight.evaluation.crafting import Crafted, craft, derived_seed, require_gradients
 from qlight.evaluation.figures import figures
@@ -81,8 +82,11 @@ class AttackEvaluation(LightningModule):
 
     The attacks run on the network's evaluation view where it has one (`module.evaluation_view()`): the same logits, quicker.
 
+    A target that takes 8-bit pixels is judged on what it sees: adversarial images are rounded before they are judged, measured and written
+    down. Its clean images are 8-bit images as well.
+
     Args:
-        module: images N x C x H x W in [0, 1] -> logits N x classes.
+        module: images N x C x H x W in [0, 1] -> logits N x classes; a network or a target.
         suite: the attacks.
         seed: random numbers of an attack are derived from it and the attack's label; those of torchattacks' attacks, which do not tell
             images apart, also from the first index of a batch.
@@ -92,6 +96,10 @@ class AttackEvaluation(LightningModule):
         picture: a PNG that the first process writes with `examples`.
         class_names: for the picture.
         compile: run the view through torch.compile.
+        gradients_from: a network on which attacks that need gradients craft, where `module` has none; it judges their examples.
+
+    Raises:
+        InputError: an attack that cannot run on this module, or another bad argument.
     """
 
     def __init__(
@@ -106,13 +114,17 @@ class AttackEvaluation(LightningModule):
         picture: str | Path | None = None,
         class_names: Sequence[str] | None = None,
         compile: bool = False,  # noqa: A002 - the option is torch's name
+        gradients_from: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InputError(f"Expected `seed` to be an integer, but got {seed!r}; 0 is the default.")
         if isinstance(keep, bool) or not isinstance(keep, int) or keep < 0:
             raise InputError(f"Expected `keep` to be 0 or a number of images, but got {keep!r}; 8 is the default.")
+        self.attacked = Attacked.by(module)
+        self.attacked.check(suite, gradients_from)
         self.module = module
+        self.gradients_from = gradients_from
         self.suite = AttackSuite(spec.seeded(derived_seed(seed, spec.name, 0) % 2**31) for spec in suite)
         self.seed = seed
         self.keep = keep
@@ -125,6 +137,7 @@ class AttackEvaluation(LightningModule):
         self.records: dict[str, Records] = {}
         self.examples: Examples | None = None
         self._attacks: list[Any] = []
+        self._crafted_on: list[tuple[nn.Module]] = []
         self._seen: dict[int, int] = {}
         self._stack = contextlib.ExitStack()
         self._store = RecordFolder(folder or ".")  # the folder itself is known when the test starts
@@ -137,10 +150,11 @@ class AttackEvaluation(LightningModule):
     def on_test_start(self) -> None:
         """Make the view, bind the attacks to it, and read what is there already."""
         require_gradients(torch.is_inference_mode_enabled())
-        make_view = getattr(self.module, "evaluation_view", None)
-        # not a submodule: it must not be saved, moved or put into training mode with this one
-        self._view: tuple[nn.Module] = (self.module if make_view is None else make_view(compile=self.compile_view),)
-        self._attacks = [spec.build(self._view[0]) for spec in self.suite]
+        # not submodules: they must not be saved, moved or put into training mode with this one
+        self._view: tuple[nn.Module] = (self._made_view(self.module),)
+        elsewhere = self._view[0] if self.gradients_from is None else self._made_view(self.gradients_from)
+        self._crafted_on = [(elsewhere if self.attacked.crafts_elsewhere(spec) else self._view[0],) for spec in self.suite]
+        self._attacks = [spec.build(model) for spec, (model,) in zip(self.suite, self._crafted_on, strict=True)]
         self._seen, self._clean, self._images, self._checked = {}, 0, 0, False
         self.figures, self.examples, self.records = None, None, {}
         folder = self.folder
@@ -154,6 +168,10 @@ class AttackEvaluation(LightningModule):
         self._store = RecordFolder(folder, self.trainer.global_rank)
         self._tallies = [_Tally(self._store.load(spec.name)) for spec in self.suite]
         self.trainer.strategy.barrier()  # no process writes before all have read
+
+    def _made_view(self, module: nn.Module) -> nn.Module:
+        make_view = getattr(module, "evaluation_view", None)
+        return module if make_view is None else make_view(compile=self.compile_view)
 
     def _claim(self, folder: Path) -> None:
         """Hold the folder until the end, and see to it that it holds nothing else; every process raises what the first one meets."""
@@ -172,13 +190,14 @@ class AttackEvaluation(LightningModule):
         images, labels, index = self._own_images(batch, dataloader_idx)
         if not len(labels):
             return
+        images = self.attacked.clean(images)
         predictions = self._predict(images, labels)
         self._clean += int((predictions == labels).sum())
         self._images += len(labels)
         running = [f"clean {self._clean / self._images:.3f}"]
         self._keep(images, labels, index, predictions, dataloader_idx)
         checksums = np.array([zlib.crc32(image.tobytes()) for image in images.cpu().numpy()], np.uint32)
-        for spec, attack, tally in zip(self.suite, self._attacks, self._tallies, strict=True):
+        for spec, attack, (model,), tally in zip(self.suite, self._attacks, self._crafted_on, self._tallies, strict=True):
             keys = [(dataloader_idx, number) for number in index.tolist()]
             waiting = [number for number, key in enumerate(keys) if key not in tally.done]
             for key, checksum in zip(keys, checksums.tolist(), strict=True):
@@ -193,9 +212,12 @@ class AttackEvaluation(LightningModule):
             # an attack that does not tell images apart gets the batch as it was, so that it draws the same random numbers
             chosen = waiting if isinstance(attack, PerImageAttack) else list(range(len(labels)))
 
-            def tell(crafted: Crafted, spec: Any = spec, chosen: list[int] = chosen, tally: _Tally = tally) -> None:
+            def tell(
+                crafted: Crafted, spec: Any = spec, model: nn.Module = model, chosen: list[int] = chosen, tally: _Tally = tally
+            ) -> None:
                 rows = torch.tensor(chosen)[crafted.row.cpu()]
                 part = rows.to(images.device)
+                crafted = self._as_seen(crafted, model)
                 records = self._records(
                     images[part], labels[part], index[part], predictions[part], checksums[rows.numpy()], crafted, dataloader_idx
                 )
@@ -207,7 +229,7 @@ class AttackEvaluation(LightningModule):
             show(self.trainer, " ".join([*running, spec.name]))
             seed = derived_seed(self.seed, spec.name, int(index[0]))
             part = torch.tensor(chosen, device=images.device)
-            craft(attack, self._view[0], images[part], labels[part], name=spec.name, seed=seed, index=index[part], on_crafted=tell)
+            craft(attack, model, images[part], labels[part], name=spec.name, seed=seed, index=index[part], on_crafted=tell)
             running.append(f"{spec.name} {tally.accuracy:.3f}")
         show(self.trainer, " ".join(running))
 
@@ -235,7 +257,7 @@ class AttackEvaluation(LightningModule):
 
     def on_test_end(self) -> None:
         """Let go of the attacks, which hold the network; draw the picture."""
-        self._attacks, self._view = [], (self.module,)
+        self._attacks, self._crafted_on, self._view = [], [], (self.module,)
         if self.trainer.is_global_zero and self.examples is not None and self.records:
             self._finish_examples(self.examples)
             if self.picture is not None:
@@ -255,6 +277,11 @@ class AttackEvaluation(LightningModule):
         self._stack.close()
         if self._temporary is not None:
             self._temporary()
+
+    def _as_seen(self, crafted: Crafted, model: nn.Module) -> Crafted:
+        """What an attack crafted on `model`, as the target sees it; it cannot know whether it succeeds on another model than its own."""
+        adversarial = crafted.adversarial if self.attacked.rounded is None else self.attacked.rounded(crafted.adversarial)
+        return replace(crafted, adversarial=adversarial, success=crafted.success if model is self._view[0] else None)
 
     def _records(
         self, images: Tensor, labels: Tensor, index: Tensor, predictions: Tensor, checksums: np.ndarray, crafted: Crafted, loader: int

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,12 +27,14 @@ class Manifest:
     Attributes:
         label: what the network is called.
         checkpoint_sha256: of the file that its weights came from; None where there is none.
-        weights_sha256: of its parameters and buffers.
+        weights_sha256: of its parameters and buffers; of an integer graph its content hash, which covers them.
         model, data: class and hyperparameters of network and data module.
         batches: the Trainer's `limit_test_batches`.
         seed: of the random numbers.
         versions: of qlight, torch and torchattacks.
-        attacks: label -> class_path and parameters.
+        attacks: label -> class_path and parameters; where one crafted on another network, also its `weights_sha256` as `gradients_from`.
+        target: what ran the network: torch, packed, ...
+        graph_hash: content hash of the integer graph that it ran; None where there is none.
     """
 
     label: str
@@ -44,15 +46,21 @@ class Manifest:
     seed: int
     versions: dict[str, str]
     attacks: dict[str, dict[str, Any]]
+    target: str = "torch"
+    graph_hash: str | None = None
 
     @property
     def sha256(self) -> str:
         """The hash of all of it: 64 hexadecimal digits."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        # what a torch network leaves at its default stays out, so that results of earlier versions are found again
+        defaults = {field.name: field.default for field in fields(self) if field.default is not MISSING}
+        known = {name: value for name, value in asdict(self).items() if name not in defaults or value != defaults[name]}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def folder(self, root: str | Path) -> Path:
         """Where results of this go below `root` if nobody says otherwise: the same call finds them again."""
-        return Path(root) / "attack" / f"{self.label}-{self.sha256[:8]}"
+        graph = "" if self.graph_hash is None else f"{self.target}-{self.graph_hash[:8]}-"
+        return Path(root) / "attack" / f"{self.label}-{graph}{self.sha256[:8]}"
 
 
 def weights_sha256(module: nn.Module) -> str:
@@ -69,12 +77,13 @@ def weights_sha256(module: nn.Module) -> str:
 def claimed(folder: Path, manifest: Manifest) -> Iterator[None]:
     """Hold `folder` (made if missing) for results of `manifest`, to which its attacks are added; it ends with the process at the latest.
 
-    A folder that is made here and to which nothing is written is removed again.
+    A folder that is made here and to which nothing is written is removed again, with those above it that were made for it.
 
     Raises:
         InputError: another process holds it, it holds results of something else, or it cannot be written.
     """
     new = not folder.exists()
+    made = [parent for parent in folder.parents if not parent.exists()]
     held = _lock(folder)
     try:
         _enter(folder, manifest)
@@ -82,6 +91,9 @@ def claimed(folder: Path, manifest: Manifest) -> Iterator[None]:
     finally:
         if new and {path.name for path in folder.iterdir()} <= {NAME, ".lock"}:
             shutil.rmtree(folder, ignore_errors=True)
+            for parent in made:
+                with contextlib.suppress(OSError):  # not empty: something else came there meanwhile
+                    parent.rmdir()
         (folder / ".lock").unlink(missing_ok=True)
         held.close()
 

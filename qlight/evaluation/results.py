@@ -22,8 +22,8 @@ class ResultRow:
     Attributes:
         label: the network as the paper names it: float, w1a1, w2a32, ...
         checkpoint: file name of the checkpoint; None where the network was not loaded from one.
-        checkpoint_sha256: its SHA-256, 64 hexadecimal digits.
-        model: class and hyperparameters of the network.
+        checkpoint_sha256: its SHA-256, 64 hexadecimal digits; of an integer graph, that of the checkpoint it says it was lowered from.
+        model: class and hyperparameters of the network; of an integer graph, also its metadata.
         data: class and hyperparameters of the data module.
         images: number of images attacked: the whole test set, or the data module's `limit`.
         attack: label of the attack.
@@ -41,6 +41,10 @@ class ResultRow:
         queries: images that the attack asked the network about.
         forwards: images that the network computed for it: fewer where an attack knows answers without computing them (ZOO's filter).
         gradients: images differentiated.
+        target: what ran the network: torch, packed, ...
+        graph_hash: content hash of the integer graph that the target ran; None where there is none.
+        gradients_from: hash of the weights of another network that the attack crafted on, and to which its queries, forwards and gradients
+            went, as the target has no gradient; None where the attack asked the target itself.
         seconds: time spent crafting, summed over processes and interruptions. Not in the result files, which are the same in every run.
         versions: of qlight, torch and torchattacks.
     """
@@ -74,6 +78,9 @@ class ResultRow:
     queries: int
     forwards: int
     gradients: int
+    target: str = "torch"
+    graph_hash: str | None = None
+    gradients_from: str | None = None
     seconds: float | None = None
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
@@ -160,7 +167,7 @@ def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            Text(row.label),  # not markup, whatever brackets it holds
+            Text(row.label if row.target == "torch" else f"{row.label} {row.target}"),  # not markup, whatever brackets it holds
             Text(row.attack),
             str(row.images),
             _figure(row.clean_accuracy, 3),

@@ -15,11 +15,12 @@ from torch import nn
 from qlight.attacks import AttackSuite
 from qlight.attacks.arguments import plain
 from qlight.errors import InputError
+from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.checkpoint import file_sha256
 from qlight.evaluation.crafting import require_gradients
 from qlight.evaluation.figures import figures, save_images_csv
 from qlight.evaluation.loop import AttackEvaluation
-from qlight.evaluation.manifest import Manifest, weights_sha256
+from qlight.evaluation.manifest import Manifest
 from qlight.evaluation.records import RecordFolder
 from qlight.evaluation.results import ResultRow, load_results, save_results, versions
 
@@ -38,8 +39,11 @@ def evaluate(
     picture: str | Path | None = None,
     keep: int = 8,
     compile: bool = False,  # noqa: A002 - the option is torch's name
+    gradients_from: nn.Module | None = None,
 ) -> list[ResultRow]:
     """Attack the test data with every attack of the suite in one pass, under the Trainer's strategy, devices and progress bar.
+
+    The network may be a target (`qlight.targets`): then its clean accuracy, its 8-bit images and its queries are what the results tell.
 
     With `out`, what is finished is kept there as soon as it is: after a kill, the same call goes on after the last finished image and ends
     with the files of an unbroken run: `results.json`, `results.csv` (a row an attack), `images.csv` (a line an attack and image) and
@@ -49,7 +53,7 @@ def evaluate(
 
     Args:
         trainer: must have ``inference_mode=False``.
-        module: the network with its weights: images in [0, 1] -> logits.
+        module: the network with its weights, or a target: images in [0, 1] -> logits.
         suite: the attacks, or anything that `AttackSuite.from_value` takes.
         datamodule: gives the test data;
         dataloaders: or give the loaders here.
@@ -59,19 +63,31 @@ def evaluate(
         out: a folder for the results, shared by all processes; None keeps nothing.
         picture: a PNG to write with the first `keep` images and their adversarial examples.
         compile: run the network through torch.compile.
+        gradients_from: a torch network on which attacks that need gradients craft, where a target has none; their examples are judged on
+            the target. Gradient-free attacks of the same suite query the target itself.
 
     Returns:
         one row an attack, in order; on processes other than the first an empty list.
 
     Raises:
-        InputError: inference mode, no data, images outside [0, 1], an attack that fails or returns something wrong, or an `out` that holds
-            the results of another network, data, seed or version.
+        InputError: inference mode, no data, images outside [0, 1], an attack that fails or returns something wrong, an `out` that holds
+            the results of another network, data, seed or version, an attack that needs gradients where there are none, or a target with a
+            budget.
     """
     require_gradients(trainer.test_loop.inference_mode)
     suite = AttackSuite.from_value(suite)
     if (datamodule is None) == (dataloaders is None):
         raise InputError("Expected either `datamodule` or `dataloaders`, but got both or none; give the test data once.")
-    manifest = evaluation_manifest(trainer, module, suite, datamodule, checkpoint=checkpoint, seed=seed, label=label)
+    attacked = Attacked.by(module)
+    attacked.check(suite, gradients_from)
+    if getattr(module, "queries_left", None) is not None:
+        raise InputError(
+            "Expected a target without `budget`, which would end an evaluation at an image that depends on batches and processes; "
+            "give each attack a `query_budget`, which is an image's own."
+        )
+    manifest = evaluation_manifest(
+        trainer, module, suite, datamodule, checkpoint=checkpoint, seed=seed, label=label, gradients_from=gradients_from
+    )
     with contextlib.ExitStack() as stack:
         folder = None if out is None else Path(out)
         if folder is None and spawns(trainer):
@@ -87,6 +103,7 @@ def evaluate(
             picture=picture,
             class_names=getattr(datamodule, "class_names", None),
             compile=compile,
+            gradients_from=gradients_from,
         )
         stack.callback(evaluation.release)
         with warnings.catch_warnings():
@@ -104,13 +121,23 @@ def evaluate(
         common = {
             "label": manifest.label,
             "checkpoint": None if checkpoint is None else Path(checkpoint).name,
-            "checkpoint_sha256": manifest.checkpoint_sha256,
-            "model": manifest.model,
+            "checkpoint_sha256": manifest.checkpoint_sha256 or attacked.checkpoint_sha256,
+            "model": {**manifest.model, **({"metadata": attacked.metadata} if attacked.metadata else {})},
             "data": manifest.data,
             "seed": seed,
+            "target": manifest.target,
+            "graph_hash": manifest.graph_hash,
         }
+        crafted_on = {name: attack.get("gradients_from") for name, attack in manifest.attacks.items()}
         rows = [
-            ResultRow(**common, attack=spec.name, class_path=spec.class_path, parameters=spec.parameters, **figures(found[spec.name]))
+            ResultRow(
+                **common,
+                attack=spec.name,
+                class_path=spec.class_path,
+                parameters=spec.parameters,
+                gradients_from=crafted_on[spec.name],
+                **figures(found[spec.name]),
+            )
             for spec in evaluation.suite
         ]
         if out is not None:
@@ -138,18 +165,28 @@ def evaluation_manifest(
     checkpoint: str | Path | None = None,
     seed: int = 0,
     label: str | None = None,
+    gradients_from: nn.Module | None = None,
 ) -> Manifest:
     """What identifies the results of `evaluate` with these arguments."""
+    attacked = Attacked.by(module)
+    elsewhere = None if gradients_from is None else Attacked.by(gradients_from).weights_sha256
+    attacks: dict[str, dict[str, Any]] = {}
+    for spec in suite:
+        attacks[spec.name] = {"class_path": spec.class_path, "parameters": spec.parameters}
+        if attacked.crafts_elsewhere(spec):
+            attacks[spec.name]["gradients_from"] = elsewhere
     return Manifest(
-        label=label or model_label(module),
+        label=label or model_label(attacked.network),
         checkpoint_sha256=None if checkpoint is None else file_sha256(checkpoint),
-        weights_sha256=weights_sha256(module),
-        model=describe(module),
+        weights_sha256=attacked.weights_sha256,
+        model=describe(attacked.network),
         data=describe(datamodule),
         batches=plain(trainer.limit_test_batches),
         seed=seed,
         versions=versions(),
-        attacks={spec.name: {"class_path": spec.class_path, "parameters": spec.parameters} for spec in suite},
+        attacks=attacks,
+        target=attacked.kind,
+        graph_hash=attacked.graph_hash,
     )
 
 

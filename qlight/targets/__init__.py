@@ -6,10 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qlight.targets.cache import QueryCache
+    from qlight.targets.eight_bit import PackedTarget, PixelTarget
+    from qlight.targets.naming import parse_target
     from qlight.targets.packed import PackedEngine
+    from qlight.targets.target import BudgetError, Target, TorchTarget
 
-_HOMES = {"PackedEngine": "packed"}
-__all__ = ["PackedEngine"]
+_HOMES = {
+    "BudgetError": "target",
+    "PackedEngine": "packed",
+    "PackedTarget": "eight_bit",
+    "PixelTarget": "eight_bit",
+    "QueryCache": "cache",
+    "Target": "target",
+    "TorchTarget": "target",
+    "parse_target": "naming",
+}
+__all__ = ["BudgetError", "PackedEngine", "PackedTarget", "PixelTarget", "QueryCache", "Target", "TorchTarget", "parse_target"]
 
 
 def __getattr__(name: str) -> Any:
