@@ -16,6 +16,7 @@ VERBS = {
     "attack": "craft adversarial examples and report adversarial accuracy and distortion",
     "diagnose": "look for gradient masking: does an attack's failure mean robustness?",
     "export": "lower a checkpoint to an integer graph and compare it with torch",
+    "import": "make an integer graph of a QONNX file, such as Brevitas writes",
     "quickstart": "train a float and a binary network on embedded data, attack both (a few minutes on a CPU)",
 }
 
@@ -72,6 +73,7 @@ example of a deployed network:
   python -m qlight attack --data CIFAR10 --data.limit 100 --target packed:graph --attacks FGSM,PGD --gradients_from best.ckpt""",
     "export": f"""{_CHECKPOINT}
   --out DIR                    folder of graph.json and tensors.safetensors (default: runs/export/NETWORK-HASH)
+  --format FORMAT              graph (default); or qonnx or onnx, for other tools (needs pip install 'qlight[interop]')
   --boundary_bit_width N       weights of the first and the last layer (default 8)
   --images N                   test images on which codes, predictions and accuracy are compared (default 1000)""",
     "diagnose": f"""{_CHECKPOINT}
@@ -89,11 +91,23 @@ options:
   --out DIR   where everything goes (default: runs/quickstart)
 """
 
+IMPORT_HELP = """usage: python -m qlight import --qonnx FILE --out DIR [options]
+
+Make an integer graph of a sequential network in QONNX, such as Brevitas' export_qonnx writes; needs pip install 'qlight[interop]'.
+Then: python -m qlight attack --target packed:DIR --data CIFAR10 --attacks SPSA,Square
+
+options:
+  --qonnx FILE                 the file; it need not be trusted
+  --out DIR                    where graph.json and tensors.safetensors go
+  --input_scale X              what a step of a pixel 0 .. 255 is worth to the network (default: 1 where the file says UINT8, else 1/255)
+  --real_weight_bit_width N    round weights that the file has as real numbers to N bits (default: refuse them)
+"""
+
 
 def verb_help(verb: str) -> str:
     """The short help of a verb: what it does and its main options."""
-    if verb == "quickstart":
-        return QUICKSTART_HELP
+    if verb in ("import", "quickstart"):
+        return IMPORT_HELP if verb == "import" else QUICKSTART_HELP
     text = VERBS[verb][0].upper() + VERBS[verb][1:]
     text = text if text.endswith("?") else f"{text}."
     return f"usage: python -m qlight {verb} [options]\n\n{text}\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
@@ -132,6 +146,10 @@ def main(args: Sequence[str] | None = None) -> int:
             from qlight.quickstart import main as quickstart
 
             quickstart(given[1:])
+        elif verb == "import":
+            from qlight.importing import main as import_
+
+            import_(given[1:])
         else:
             from qlight.cli import run
 

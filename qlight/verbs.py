@@ -18,6 +18,7 @@ from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
 from qlight.evaluation.files import whole_file
 from qlight.evaluation.runner import describe
+from qlight.interop import check_format, write
 from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers
 from qlight.models import Classifier
@@ -174,19 +175,23 @@ class Trainer(L.Trainer):
         weight_bit_width: int = 8,
         calibration: int = 256,
         images: int = 1000,
+        format: str = "graph",  # noqa: A002 - what users write
     ) -> Any:
         """Lower a checkpoint to an integer graph, and compare it with torch.
 
         Args:
             ckpt_path: the checkpoint.
-            out: folder of the graph (graph.json, tensors.safetensors); null is one below runs/export named by the network and the graph's
-                hash.
+            out: folder of the graph (graph.json, tensors.safetensors), or of graph.onnx; null is one below runs/export named by the network
+                and the graph's hash.
             boundary_bit_width: of the weights of the first and the last layer.
             activation_bit_width: of the activations that the network has in float (ReLU).
             weight_bit_width: of the inner weights that the network has in float.
             calibration: images of the validation split on which scales of ReLU activations are found.
             images: images of the test split on which codes, predictions and accuracy are compared; 0 compares nothing.
+            format: graph; or qonnx or onnx (plain integer ONNX), for which `out` may also be a file that ends in .onnx (both need the extra
+                qlight[interop]).
         """
+        check_format(format)
         path = _loaded(model, ckpt_path)
         model.eval()
         assert datamodule is not None  # the parser asks for it
@@ -208,8 +213,8 @@ class Trainer(L.Trainer):
         print_layers(lowered.graph, comparison)
         digest = lowered.graph.content_hash
         folder = Path(self.default_root_dir) / "export" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
-        lowered.graph.save(folder)
-        print(f"wrote {folder}: graph {digest[:16]}")
+        written = write(lowered.graph, folder, format)
+        print(f"wrote {folder if format == 'graph' else written}: graph {digest[:16]}")
         return lowered
 
     #: the configuration of this run as YAML; the CLI sets it

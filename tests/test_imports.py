@@ -17,11 +17,12 @@ ALLOWED = {
     "attacks": {"errors"},
     "evaluation": {"errors", "attacks"},
     "intgraph": {"errors"},
+    "interop": {"errors", "intgraph"},
     "lowering": {"errors", "intgraph", "models", "quantization"},
     "targets": {"errors", "intgraph"},
 }
 #: rooms that a board without torch imports
-WITHOUT_TORCH = ("intgraph",)
+WITHOUT_TORCH = ("interop", "intgraph")
 BLOCK_TORCH = """
 import importlib, sys
 

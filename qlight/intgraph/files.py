@@ -114,10 +114,11 @@ def _read_file(path: Path, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
         broken("F1", path.name, f"a file {shown(str(path))}", Words(getattr(error, "strerror", None) or str(error)))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        broken("F1", path.name, "a regular file", Words("something else"))
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            broken("F1", path.name, "a regular file", Words("something else"))
         if status.st_size > limit:
             broken("F1", path.name, f"at most {limit} bytes (`max_bytes`, and {MAX_JSON_BYTES} of JSON)", Words(f"{status.st_size}"))
         return file.read(limit)

@@ -272,3 +272,9 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     for folder in (tmp_path / "nowhere", "a\0b"):
         with pytest.raises(GraphError, match=r"graph\.json breaks rule F1"):
             Graph.load(folder)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "graph.json").mkdir()
+    with pytest.raises(GraphError, match=r"something else; graph\.json breaks rule F1"):
+        Graph.load(tmp_path)
