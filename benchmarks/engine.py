@@ -167,7 +167,7 @@ def larq(interpreter: str | None) -> Iterator[Callable[[float, int, int], float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=["w1a1", "w2a2", "w4a4"])
+    parser.add_argument("--networks", nargs="*", default=["w1a1", "w2a2", "w4a4"])
     parser.add_argument("--widths", nargs="+", type=float, default=[0.25, 1.0])
     parser.add_argument("--dataset", choices=sorted(CHANNELS), default="cifar10")
     parser.add_argument("--batch", type=int, default=64)
