@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import random
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from qlight.attacks.per_image import Finished, PerImageAttack, out_of_memory
 from qlight.attacks.unchanged import unchanged
 from qlight.errors import InputError
+from qlight.evaluation.counting import Counts, counted
+from qlight.evaluation.seeds import seeded
 
 
 @dataclass
@@ -55,16 +53,6 @@ class Crafted:
     iterations: Tensor
     c: Tensor
     seconds: Tensor
-
-
-def derived_seed(seed: int, name: str, first_index: int) -> int:
-    """A seed (0 to 2^63 - 1) for one batch of one attack: the same for the same three values, unrelated for others.
-
-    >>> derived_seed(0, "FGSM", 0) == derived_seed(0, "FGSM", 0) != derived_seed(0, "FGSM", 8)
-    True
-    """
-    digest = hashlib.sha256(f"{seed}\0{name}\0{first_index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def require_gradients(inference_mode: bool) -> None:
@@ -179,9 +167,9 @@ def _craft_batch(
     on_crafted: Callable[[Crafted], None] | None,
 ) -> tuple[Tensor, Spent]:
     """With an attack that takes a batch as a whole; `row` is where `images` stand in the evaluation's batch."""
-    count = _Counts(len(images))
+    count = Counts(len(images))
     try:
-        with unchanged(model), seeded(seed), _counted(model, count), torch.enable_grad():
+        with unchanged(model), seeded(seed), counted(model, count), torch.enable_grad():
             _finish(images.device)
             start = time.perf_counter()
             adversarial = _call(attack, images, labels, name)
@@ -263,56 +251,6 @@ def _checked(adversarial: Any, images: Tensor, name: str) -> Tensor:
     if low < 0 or high > 1:
         raise wrong(f"values from {low:g} to {high:g}")
     return adversarial
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed every generator that an attack may draw from (OnePixel and Pixle use NumPy's), and put their states back."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - attacks use the global generator
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
-
-
-@dataclass
-class _Counts:
-    """Images that went forward through a model, and those whose gradient came back, while an attack had `batch` images in work.
-
-    `singly` stays True as long as every pass takes the whole batch, so that the images' counts are equal.
-    """
-
-    batch: int
-    queries: int = 0
-    gradients: int = 0
-    singly: bool = True
-
-
-@contextlib.contextmanager
-def _counted(model: nn.Module, counts: _Counts) -> Iterator[None]:
-    """Count the images that go forward through `model`, and those whose gradient comes back through its output."""
-
-    def on_gradient(grad: Tensor) -> None:
-        counts.gradients += len(grad)
-
-    def on_forward(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim > 0:
-            counts.queries += len(output)
-            counts.singly &= len(output) == counts.batch
-            if output.requires_grad:
-                output.register_hook(on_gradient)
-
-    handle = model.register_forward_hook(on_forward)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _finish(device: torch.device) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-import warnings
 import weakref
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,52 +23,16 @@ from qlight.attacks.per_image import PerImageAttack
 from qlight.errors import InputError
 from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.batches import unpack
-from qlight.evaluation.crafting import Crafted, craft, derived_seed, require_gradients
+from qlight.evaluation.crafting import Crafted, craft, require_gradients
+from qlight.evaluation.examples import Examples
 from qlight.evaluation.figures import figures
 from qlight.evaluation.manifest import Manifest, claimed
 from qlight.evaluation.metrics import distortion
-from qlight.evaluation.model_checks import culprit_of, probabilities, repeats
-from qlight.evaluation.pictures import save_examples
+from qlight.evaluation.model_checks import check_logits, warn_of
 from qlight.evaluation.progress import show
 from qlight.evaluation.records import RecordFolder, Records
-
-
-@dataclass
-class Examples:
-    """The first images of an evaluation on the first process, for a picture; on the CPU.
-
-    `images`, `labels`, `index` and `predictions` have length k; `adversarial` and `adversarial_predictions` hold one such tensor an attack.
-    """
-
-    images: Tensor
-    labels: Tensor
-    index: Tensor
-    predictions: Tensor
-    loader: int = 0
-    adversarial: dict[str, Tensor] = field(default_factory=dict)
-    adversarial_predictions: dict[str, Tensor] = field(default_factory=dict)
-
-
-class _Tally:
-    """What is known of one attack so far on this process: the finished images, and how many of them resist."""
-
-    def __init__(self, records: Records | None) -> None:
-        self.done: dict[tuple[int, int], int] = {}
-        self.resisting = 0
-        if records is not None:
-            keys = zip(records.loader.tolist(), records.index.tolist(), strict=True)
-            self.done = dict(zip(keys, records.clean_checksum.tolist(), strict=True))
-            self.resisting = int((records.adversarial_prediction == records.label).sum())
-
-    def add(self, records: Records) -> None:
-        self.done |= dict(
-            zip(zip(records.loader.tolist(), records.index.tolist(), strict=True), records.clean_checksum.tolist(), strict=True)
-        )
-        self.resisting += int((records.adversarial_prediction == records.label).sum())
-
-    @property
-    def accuracy(self) -> float:
-        return self.resisting / max(1, len(self.done))
+from qlight.evaluation.seeds import derived_seed
+from qlight.evaluation.tally import Tally
 
 
 class AttackEvaluation(LightningModule):
@@ -166,7 +129,7 @@ class AttackEvaluation(LightningModule):
             folder = Path(self.trainer.strategy.broadcast(own, 0))  # type: ignore[arg-type]
         self._claim(folder)
         self._store = RecordFolder(folder, self.trainer.global_rank)
-        self._tallies = [_Tally(self._store.load(spec.name)) for spec in self.suite]
+        self._tallies = [Tally(self._store.load(spec.name)) for spec in self.suite]
         self.trainer.strategy.barrier()  # no process writes before all have read
 
     def _made_view(self, module: nn.Module) -> nn.Module:
@@ -195,7 +158,8 @@ class AttackEvaluation(LightningModule):
         self._clean += int((predictions == labels).sum())
         self._images += len(labels)
         running = [f"clean {self._clean / self._images:.3f}"]
-        self._keep(images, labels, index, predictions, dataloader_idx)
+        if dataloader_idx == 0:
+            self.examples = Examples.first(self.keep, self.examples, images, labels, index, predictions)
         checksums = np.array([zlib.crc32(image.tobytes()) for image in images.cpu().numpy()], np.uint32)
         for spec, attack, (model,), tally in zip(self.suite, self._attacks, self._crafted_on, self._tallies, strict=True):
             keys = [(dataloader_idx, number) for number in index.tolist()]
@@ -213,7 +177,7 @@ class AttackEvaluation(LightningModule):
             chosen = waiting if isinstance(attack, PerImageAttack) else list(range(len(labels)))
 
             def tell(
-                crafted: Crafted, spec: Any = spec, model: nn.Module = model, chosen: list[int] = chosen, tally: _Tally = tally
+                crafted: Crafted, spec: Any = spec, model: nn.Module = model, chosen: list[int] = chosen, tally: Tally = tally
             ) -> None:
                 rows = torch.tensor(chosen)[crafted.row.cpu()]
                 part = rows.to(images.device)
@@ -259,11 +223,9 @@ class AttackEvaluation(LightningModule):
         """Let go of the attacks, which hold the network; draw the picture."""
         self._attacks, self._crafted_on, self._view = [], [], (self.module,)
         if self.trainer.is_global_zero and self.examples is not None and self.records:
-            self._finish_examples(self.examples)
+            self.examples.find(self.records)
             if self.picture is not None:
-                shown = self.examples
-                found = (shown.labels, shown.predictions, shown.adversarial_predictions)
-                save_examples(self.picture, shown.images, shown.adversarial, *found, class_names=self.class_names)
+                self.examples.save(self.picture, self.class_names)
         # a process that ends long before the others, while gloo's threads still serve them, may abort
         self.trainer.strategy.barrier()
 
@@ -344,55 +306,8 @@ class AttackEvaluation(LightningModule):
         """Predicted classes, N; checks the network's output once more than a crash deep in an attack would."""
         with torch.no_grad():
             logits = self._view[0](images)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise InputError(f"Expected the network to return logits of shape {len(images)} x classes, but got {got}; attack a classifier.")
-        if not bool(torch.isfinite(logits).all()):
-            raise InputError(
-                "Expected the network to return finite logits, but got NaN or infinity; train it again or check its checkpoint."
-            )
-        if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
-            raise InputError(
-                f"Expected `labels` from 0 to {logits.shape[1] - 1}, but got {int(labels.min())} to {int(labels.max())}; "
-                "relabel or drop these images."
-            )
+        check_logits(logits, images, labels)
         if not self._checked:
             self._checked = True
-            self._warn(images, logits)
+            warn_of(self._view[0], images[:8], logits)
         return logits.argmax(dim=1)
-
-    def _warn(self, images: Tensor, logits: Tensor) -> None:
-        """Say once what makes the results worth less."""
-        if bool(probabilities(logits).all()):
-            warnings.warn(
-                "The network seems to return probabilities, not logits: gradients vanish where it is sure, and margins mean something "
-                "else; attack the network without its softmax.",
-                stacklevel=2,
-            )
-        if not repeats(self._view[0], images[:8]):
-            warnings.warn(
-                f"The network is not deterministic: {culprit_of(self._view[0], images[:8])}. Results depend on chance, and an interrupted "
-                "evaluation does not end as an unbroken one; put it into evaluation mode or seed it.",
-                stacklevel=2,
-            )
-
-    def _keep(self, images: Tensor, labels: Tensor, index: Tensor, predictions: Tensor, loader: int) -> None:
-        """Keep the first images of the first loader for a picture."""
-        have = 0 if self.examples is None else len(self.examples.labels)
-        new = min(self.keep - have, len(labels))
-        if new > 0 and loader == 0:
-            parts = [tensor[:new].cpu() for tensor in (images, labels, index, predictions)]
-            if self.examples is None:
-                self.examples = Examples(parts[0], parts[1], parts[2], parts[3])
-            else:
-                old = self.examples
-                joined = [torch.cat(pair) for pair in zip((old.images, old.labels, old.index, old.predictions), parts, strict=True)]
-                old.images, old.labels, old.index, old.predictions = joined
-
-    def _finish_examples(self, examples: Examples) -> None:
-        """Take the adversarial images of the kept ones from the records."""
-        for name, records in self.records.items():
-            place = {number: row for row, number in enumerate(records.index.tolist()) if records.loader[row] == 0}
-            rows = [place[number] for number in examples.index.tolist()]
-            examples.adversarial[name] = torch.from_numpy(records.adversarial[rows]).to(examples.images.dtype)
-            examples.adversarial_predictions[name] = torch.from_numpy(records.adversarial_prediction[rows])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from qlight.errors import InputError
 
 _SUM_TOLERANCE = 1e-4
 
@@ -75,3 +78,43 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(_equal(a, b) for a, b in zip(one, other, strict=True))
     return type(one) is type(other)
+
+
+def check_logits(logits: Any, images: Tensor, labels: Tensor) -> None:
+    """Refuse what is no output of a classifier of these images, before an attack crashes on it.
+
+    Raises:
+        InputError: no N x classes tensor, NaN or infinity, or labels that it has no class for.
+    """
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(f"Expected the network to return logits of shape {len(images)} x classes, but got {got}; attack a classifier.")
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError("Expected the network to return finite logits, but got NaN or infinity; train it again or check its checkpoint.")
+    if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
+        raise InputError(
+            f"Expected `labels` from 0 to {logits.shape[1] - 1}, but got {int(labels.min())} to {int(labels.max())}; "
+            "relabel or drop these images."
+        )
+
+
+def warn_of(model: nn.Module, images: Tensor, logits: Tensor) -> None:
+    """Say what makes results on a model worth less.
+
+    Args:
+        model: as it is attacked.
+        images: a few, for two more passes.
+        logits: what it returned for others.
+    """
+    if bool(probabilities(logits).all()):
+        warnings.warn(
+            "The network seems to return probabilities, not logits: gradients vanish where it is sure, and margins mean something "
+            "else; attack the network without its softmax.",
+            stacklevel=3,
+        )
+    if not repeats(model, images):
+        warnings.warn(
+            f"The network is not deterministic: {culprit_of(model, images)}. Results depend on chance, and an interrupted "
+            "evaluation does not end as an unbroken one; put it into evaluation mode or seed it.",
+            stacklevel=3,
+        )

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from qlight.attacks import AttackSpec
 from qlight.errors import InputError
-from qlight.evaluation.crafting import craft, derived_seed
+from qlight.evaluation.crafting import craft
+from qlight.evaluation.seeds import derived_seed
 from tests.evaluation.helpers import mostly_right_labels, random_images, tiny_network
 
 HELPERS = "tests.evaluation.helpers"

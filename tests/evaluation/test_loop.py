@@ -23,8 +23,9 @@ from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import AttackEvaluation, ResultRow, evaluate, file_sha256
 from qlight.evaluation.batches import unpack
-from qlight.evaluation.crafting import craft, derived_seed
+from qlight.evaluation.crafting import craft
 from qlight.evaluation.runner import describe, model_label
+from qlight.evaluation.seeds import derived_seed
 from tests.evaluation.helpers import QUIET, loader, mostly_right_labels, random_images, tiny_network, trainer
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]

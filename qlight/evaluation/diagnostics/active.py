@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from qlight.attacks.counter_random import random_signs
-from qlight.evaluation.crafting import derived_seed
 from qlight.evaluation.diagnostics.record import ZIMMERMANN, Diagnostic, Question, percent
 from qlight.evaluation.diagnostics.subject import Subject, share
+from qlight.evaluation.seeds import derived_seed
 
 #: The paper's own: an evaluation passes where its attack finds 95 % of the planted examples.
 PLANTED = Question(

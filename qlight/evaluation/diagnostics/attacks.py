@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from qlight.attacks.counter_random import random_uniform
 from qlight.errors import InputError
-from qlight.evaluation.crafting import derived_seed
 from qlight.evaluation.diagnostics.record import ATHALYE, CARLINI, CROCE, GUPTA, PAPER, PINTOR, Diagnostic, Question, percent
 from qlight.evaluation.diagnostics.scaled import Scaled
 from qlight.evaluation.diagnostics.subject import Outcome, Subject, differentiable, share
+from qlight.evaluation.seeds import derived_seed
 
 _BEYOND = "images that {} fools and neither BIM nor PGD does, at the same eps"
 #: None: AutoAttack flags any image that Square fools beyond its gradient attacks. The paper sees masking in SPSA beating BIM.

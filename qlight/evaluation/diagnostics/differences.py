@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qlight.attacks.counter_random import random_order
-from qlight.evaluation.crafting import derived_seed
 from qlight.evaluation.diagnostics.record import ATHALYE, PAPER, PINTOR, Diagnostic, Question, percent
 from qlight.evaluation.diagnostics.sizes import ZOO_H
 from qlight.evaluation.diagnostics.subject import Subject, margin
+from qlight.evaluation.seeds import derived_seed
 
 #: A float32 network with ReLU has 0.4 to 1 % at h = 1e-4 (equal roundings), quantized activations 90 % and more; a tenth of the probes
 #: wasted would not yet harm ZOO.

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from qlight.attacks.unchanged import unchanged
 from qlight.errors import InputError
-from qlight.evaluation.crafting import derived_seed, require_gradients, seeded
+from qlight.evaluation.crafting import require_gradients
 from qlight.evaluation.diagnostics import active, attacks, differences, gradients, returned, setup, sweeps
 from qlight.evaluation.diagnostics.record import Diagnostic
 from qlight.evaluation.diagnostics.report import Diagnosis
 from qlight.evaluation.diagnostics.sizes import Sizes
 from qlight.evaluation.diagnostics.subject import Subject, evaluation_view, subject_of
 from qlight.evaluation.results import versions
+from qlight.evaluation.seeds import derived_seed, seeded
 
 Progress = Callable[[int, int, str], None]
 

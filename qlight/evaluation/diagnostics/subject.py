@@ -14,8 +14,8 @@ from qlight.attacks.per_image import PerImageAttack
 from qlight.attacks.spec import AttackSpec
 from qlight.attacks.unchanged import unchanged
 from qlight.errors import InputError
-from qlight.evaluation.crafting import derived_seed, seeded
 from qlight.evaluation.diagnostics.sizes import Sizes
+from qlight.evaluation.seeds import derived_seed, seeded
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
