@@ -12,7 +12,7 @@ help:  ## this list
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev,interop]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,interop,rtl]'
 	touch $@
 
 install: $(INSTALLED)  ## make the environment and install qlight into it

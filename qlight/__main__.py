@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from qlight import __version__
-from qlight.errors import InputError, nearest
+from qlight.errors import HardwareError, InputError, nearest
 
 VERBS = {
     "fit": "train a network",
@@ -58,8 +58,10 @@ VERB_HELP = {
     "predict": f"""{_CHECKPOINT}
   --out DIR                    where predictions.npz goes (default: the run's folder)""",
     "attack": f"""{_CHECKPOINT}
-  --target TARGET              what is attacked: torch, the network of --ckpt_path (default); torch:CKPT; or packed:FOLDER, the graph that
-                               `export` wrote, on the packed CPU engine: 8-bit pixels as deployed, no gradients, no --ckpt_path
+  --target TARGET              what is attacked: torch, the network of --ckpt_path (default); torch:CKPT; packed:FOLDER, the graph that
+                               `export` wrote, on the packed CPU engine: 8-bit pixels as deployed, no gradients, no --ckpt_path;
+                               or rtlsim:FOLDER, what `export --format rtl` wrote, in simulation
+  --certify N                  replay N random queries of packed:FOLDER (a folder of --format rtl) on the simulated RTL: equal integers
   --gradients_from CKPT        let attacks that need gradients craft on this network, and judge them on a target that has none
   --attacks SUITE              names (FGSM,BIM), a YAML file, or {{label: {{class_path: ..., init_args: ...}}}}
   --out DIR                    where results go: results.csv and .json (a row an attack), images.csv (a line an image), adversarial/
@@ -73,7 +75,9 @@ example of a deployed network:
   python -m qlight attack --data CIFAR10 --data.limit 100 --target packed:graph --attacks FGSM,PGD --gradients_from best.ckpt""",
     "export": f"""{_CHECKPOINT}
   --out DIR                    folder of graph.json and tensors.safetensors (default: runs/export/NETWORK-HASH)
-  --format FORMAT              graph (default); or qonnx or onnx, for other tools (needs pip install 'qlight[interop]')
+  --format FORMAT              graph (default); qonnx or onnx, for other tools (needs pip install 'qlight[interop]'); or rtl, a build
+                               folder of the streaming accelerator (its simulation needs pip install 'qlight[rtl]' and g++)
+  --target_cycles N            of rtl: the most cycles an image may take; --folding '{{conv1: [4, 3], ...}}': PE and SIMD of every layer
   --boundary_bit_width N       weights of the first and the last layer (default 8)
   --images N                   test images on which codes, predictions and accuracy are compared (default 1000)""",
     "diagnose": f"""{_CHECKPOINT}
@@ -113,9 +117,9 @@ def verb_help(verb: str) -> str:
     return f"usage: python -m qlight {verb} [options]\n\n{text}\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
 
 
-def _fail(message: str, verb: str = "") -> int:
+def _fail(message: str, verb: str = "", status: int = 2) -> int:
     print(f"qlight{' ' + verb if verb else ''}: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    return status
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -156,6 +160,8 @@ def main(args: Sequence[str] | None = None) -> int:
             run(given)
     except InputError as error:
         return _fail(str(error), verb)
+    except HardwareError as error:
+        return _fail(str(error), verb, status=1)
     except KeyboardInterrupt:
         print(f"\nqlight {verb}: interrupted", file=sys.stderr)
         return 130

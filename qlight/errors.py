@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Bad input from a user. The command line prints its message on one line and exits with status 2."""
 
 
+class HardwareError(RuntimeError):
+    """Hardware, or its simulation, does not do what it must. The command line prints its message on one line and exits with status 1."""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """The names of `known` that look most like `name`, for the end of an error message.
 

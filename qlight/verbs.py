@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
-from torch import Tensor
+from torch import Tensor, nn
 
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
@@ -18,12 +19,14 @@ from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
 from qlight.evaluation.files import whole_file
 from qlight.evaluation.runner import describe
+from qlight.hardware import cycles, save_picture, write_build
 from qlight.interop import check_format, write
 from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier, load_weights
-from qlight.targets import PackedTarget, Target, parse_target
+from qlight.targets import PackedTarget, RtlSimEngine, RtlSimTarget, Sample, Target, parse_target
+from qlight.targets import certify as replay
 
 ROOT = "runs"
 
@@ -56,6 +59,7 @@ class Trainer(L.Trainer):
         compile: bool = False,  # noqa: A002 - the option is torch's name
         target: str = "torch",
         gradients_from: str | None = None,
+        certify: int = 0,
     ) -> Any:
         """Craft adversarial examples from the test split; report adversarial accuracy and distortion.
 
@@ -68,9 +72,12 @@ class Trainer(L.Trainer):
             examples: how many images examples.png shows; 0 writes none.
             seed: of the attacks' random numbers.
             compile: run the network through torch.compile (needs a C++ compiler on CPU).
-            target: what is attacked: torch (the network of ckpt_path), torch:CKPT (the same in one word), or packed:FOLDER (the integer
-                graph that `export` wrote, on the packed CPU engine: 8-bit pixels, no gradients; the model options are not used).
+            target: what is attacked: torch (the network of ckpt_path), torch:CKPT (the same in one word), packed:FOLDER (the integer graph
+                that `export` wrote, on the packed CPU engine: 8-bit pixels, no gradients; the model options are not used), or rtlsim:FOLDER
+                (what `export --format rtl` wrote, the RTL in simulation).
             gradients_from: a checkpoint; attacks that need gradients craft on it, and are rounded and judged on a target without gradients.
+            certify: how many random queries of this run are replayed on the RTL in simulation, which must give the same integers; with
+                packed:FOLDER of a build (`export --format rtl`).
         """
         if attacks is None:
             raise InputError("Expected `--attacks` to name the attacks, but got none; for example --attacks FGSM,BIM.")
@@ -80,7 +87,8 @@ class Trainer(L.Trainer):
         if name.kind == "torch":
             path = _loaded(model, ckpt_path or name.place or None)
         else:
-            module = PackedTarget(name.place)
+            module = PackedTarget(name.place) if name.kind == "packed" else RtlSimTarget(name.place)
+        certified = _certified(module, certify, name.place, seed)
         elsewhere = None if gradients_from is None else load_classifier(Path(gradients_from), read_checkpoint(gradients_from))
         Attacked.by(module).check(attacks, elsewhere)
         manifest = evaluation_manifest(self, module, attacks, datamodule, checkpoint=path, seed=seed, gradients_from=elsewhere)
@@ -103,6 +111,8 @@ class Trainer(L.Trainer):
         if rows:  # the first process only
             self._save_configuration(folder)
             print_table(rows)
+            if certified is not None:
+                certified()
             if isinstance(module, Target) and module.queries:
                 print(f"{target} was asked about {module.queries:,} images in this run, and computed {module.computed:,}; the rest it knew")
             print(
@@ -176,6 +186,8 @@ class Trainer(L.Trainer):
         calibration: int = 256,
         images: int = 1000,
         format: str = "graph",  # noqa: A002 - what users write
+        folding: dict[str, list[int]] | None = None,
+        target_cycles: int | None = None,
     ) -> Any:
         """Lower a checkpoint to an integer graph, and compare it with torch.
 
@@ -189,9 +201,16 @@ class Trainer(L.Trainer):
             calibration: images of the validation split on which scales of ReLU activations are found.
             images: images of the test split on which codes, predictions and accuracy are compared; 0 compares nothing.
             format: graph; or qonnx or onnx (plain integer ONNX), for which `out` may also be a file that ends in .onnx (both need the extra
-                qlight[interop]).
+                qlight[interop]); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool.
+            folding: of rtl: PE and SIMD of every layer by name; null chooses them.
+            target_cycles: of rtl: the most cycles an image that the folding may take.
         """
-        check_format(format)
+        if format != "rtl":
+            check_format(format)
+            if folding is not None or target_cycles is not None:
+                raise InputError(
+                    f"Expected `folding` and `target_cycles` with --format rtl only, but got --format {format}; leave them out."
+                )
         path = _loaded(model, ckpt_path)
         model.eval()
         assert datamodule is not None  # the parser asks for it
@@ -213,6 +232,14 @@ class Trainer(L.Trainer):
         print_layers(lowered.graph, comparison)
         digest = lowered.graph.content_hash
         folder = Path(self.default_root_dir) / "export" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
+        if format == "rtl":
+            build = write_build(
+                lowered.graph, folder, None if folding is None else {n: tuple(f) for n, f in folding.items()}, target_cycles
+            )
+            save_picture(build.pipeline, folder / "pipeline.png")
+            found = cycles(build.pipeline)
+            print(f"wrote {folder}: {found.image} cycles an image (slowest: {found.slowest}), the first after {found.latency}")
+            return lowered
         written = write(lowered.graph, folder, format)
         print(f"wrote {folder if format == 'graph' else written}: graph {digest[:16]}")
         return lowered
@@ -228,6 +255,29 @@ class Trainer(L.Trainer):
     def _say(self, text: str) -> None:
         if self.is_global_zero:
             print(text, flush=True)
+
+
+def _certified(module: nn.Module, count: int, folder: str, seed: int) -> Callable[[], None] | None:
+    """Keep `count` random queries of a packed target of a build folder; what replays them on its RTL, or None for a count of 0.
+
+    Raises:
+        InputError: the target is no such one, or the RTL cannot be simulated here.
+    """
+    if count == 0:
+        return None
+    if count < 0 or not isinstance(module, PackedTarget) or not (Path(folder) / "manifest.json").is_file():
+        raise InputError(
+            "Expected `certify` to be a number of queries with --target packed:FOLDER, a folder of `export --format rtl`, but got "
+            f"{count} with {folder!r}; export one."
+        )
+    engine, sample = RtlSimEngine(folder), Sample(module.query, count, seed)
+    module.query = sample
+
+    def run() -> None:
+        equal = replay(sample.query, engine, sample.images)
+        print(f"certified: {equal} random queries of {sample.seen:,} give the same integers in the simulated RTL")
+
+    return run
 
 
 def _loaded(model: Classifier, ckpt_path: str | None) -> Path:

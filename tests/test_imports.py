@@ -17,12 +17,13 @@ ALLOWED = {
     "attacks": {"errors"},
     "evaluation": {"errors", "attacks"},
     "intgraph": {"errors"},
+    "hardware": {"errors", "intgraph"},
     "interop": {"errors", "intgraph"},
     "lowering": {"errors", "intgraph", "models", "quantization"},
-    "targets": {"errors", "intgraph"},
+    "targets": {"errors", "hardware", "intgraph"},
 }
 #: rooms that a board without torch imports
-WITHOUT_TORCH = ("interop", "intgraph")
+WITHOUT_TORCH = ("hardware", "interop", "intgraph")
 BLOCK_TORCH = """
 import importlib, sys
 

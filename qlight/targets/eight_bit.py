@@ -113,7 +113,7 @@ class PackedTarget(PixelTarget):
     """An integer graph on the packed CPU engine.
 
     Args:
-        graph: a graph, or the folder that `python -m qlight export` wrote.
+        graph: a graph, or the folder that `python -m qlight export` wrote: of a graph, or a build folder, which holds one.
         threads, backend: see `PackedEngine`.
         budget, cache_bytes: see `PixelTarget`.
 
@@ -153,6 +153,8 @@ def load_graph(folder: str | Path) -> Graph:
         InputError: there is none, or it is damaged.
     """
     folder = Path(folder).expanduser()
+    if (folder / "graph" / "graph.json").is_file():  # a build folder (`qlight.hardware`)
+        folder = folder / "graph"
     if not (folder / "graph.json").is_file():
         what = "is a file" if folder.is_file() else "holds no graph.json" if folder.is_dir() else "is not there"
         raise InputError(

@@ -1,4 +1,4 @@
-"""How a command line names a target: torch, torch:CKPT, packed:FOLDER."""
+"""How a command line names a target: torch, torch:CKPT, packed:FOLDER, rtlsim:FOLDER."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import NamedTuple
 from qlight.errors import InputError, nearest
 
 #: kind -> what stands after the colon
-KINDS = {"torch": "CKPT", "packed": "FOLDER"}
+KINDS = {"torch": "CKPT", "packed": "FOLDER", "rtlsim": "FOLDER"}
+_FOLDERS = {
+    "packed": "`python -m qlight export` writes such a folder.",
+    "rtlsim": "`python -m qlight export --format rtl` writes such a folder.",
+}
 
 
 class TargetName(NamedTuple):
@@ -21,7 +25,7 @@ def parse_target(text: str) -> TargetName:
     """What ``text`` names.
 
     Raises:
-        InputError: no such kind, or no folder after ``packed:``.
+        InputError: no such kind, or no folder after ``packed:`` or ``rtlsim:``.
 
     >>> parse_target("packed:graphs/w1a1")
     TargetName(kind='packed', place='graphs/w1a1')
@@ -30,10 +34,10 @@ def parse_target(text: str) -> TargetName:
     if kind not in KINDS:
         close = nearest(kind, KINDS, 1)
         hint = f"did you mean {close}{':' + KINDS[close] if close else ''}?" if close else "choose one of these."
-        raise InputError(f"Expected `target` to be torch, torch:CKPT or packed:FOLDER, but got {text!r}; {hint}")
+        raise InputError(f"Expected `target` to be torch, torch:CKPT, packed:FOLDER or rtlsim:FOLDER, but got {text!r}; {hint}")
     if not place and (colon or kind != "torch"):
         raise InputError(
             f"Expected `target` to name what it runs after the colon, {kind}:{KINDS[kind]}, but got {text!r}; "
-            + ("`python -m qlight export` writes such a folder." if kind == "packed" else "leave the colon out to use --ckpt_path.")
+            + _FOLDERS.get(kind, "leave the colon out to use --ckpt_path.")
         )
     return TargetName(kind, place)

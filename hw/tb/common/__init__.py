@@ -1,0 +1,1 @@
+"""What the testbenches share: tools and builds, cases, streams."""

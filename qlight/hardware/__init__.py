@@ -1,0 +1,28 @@
+"""From an integer graph to a streaming accelerator: folding, units, FIFO depths, cycle model, memory files, build folders. No torch."""
+
+from qlight.hardware.build import Build, load_build, write_build
+from qlight.hardware.cycles import Cycles, cycles, image_ends
+from qlight.hardware.folding import Fold, Folding, choose
+from qlight.hardware.layers import Layer, layers
+from qlight.hardware.packing import memory_files, parameter_words
+from qlight.hardware.picture import save_picture
+from qlight.hardware.pipeline import Pipeline, make_pipeline
+
+__all__ = [
+    "Build",
+    "Cycles",
+    "Fold",
+    "Folding",
+    "Layer",
+    "Pipeline",
+    "choose",
+    "cycles",
+    "image_ends",
+    "layers",
+    "load_build",
+    "make_pipeline",
+    "memory_files",
+    "parameter_words",
+    "save_picture",
+    "write_build",
+]

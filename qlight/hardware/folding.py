@@ -1,0 +1,144 @@
+"""How parallel each layer is: PE rows and SIMD columns of its matrix a cycle, given or chosen for a number of cycles an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from qlight.errors import InputError, nearest
+from qlight.hardware.layers import BEAT_BYTES, Layer
+
+#: the default parallelism: the slowest layer makes sqrt(products)/12 of its products a cycle. That is 128 of 2.4 million at width 0.125 and
+#: 1024 of 151 million at the paper's, which is what published accelerators of this size do (FINN's CNV on a Zynq 7020: 32 x 32).
+_MODEST = 12
+
+
+class Fold(NamedTuple):
+    """PE outputs (rows) at a time, SIMD inputs (columns) at a time."""
+
+    pe: int
+    simd: int
+
+
+Folding = dict[str, Fold]
+
+
+def divisors(number: int) -> list[int]:
+    """Ascending.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    small = [each for each in range(1, math.isqrt(number) + 1) if number % each == 0]
+    return small + [number // each for each in reversed(small) if each * each != number]
+
+
+def window_lanes(layer: Layer, simd: int) -> int:
+    """Lanes of the window generator that feeds ``layer``: the most, up to SIMD, that a pixel's channels are a multiple of."""
+    return max(each for each in divisors(layer.source.channels) if each <= simd)
+
+
+def layer_cycles(layer: Layer, fold: Fold) -> int:
+    """Cycles an image of the layer's slowest cell: the MVTU, or the window generator that feeds it a beat a cycle."""
+    products = layer.products // (fold.pe * fold.simd)
+    if not layer.windowed:
+        return products
+    return max(products, layer.vectors * layer.window * layer.source.channels // window_lanes(layer, fold.simd))
+
+
+def fastest(layer: Layer) -> int:
+    """Cycles an image of the layer when it is unfolded: a vector a cycle, or a pixel of the window a cycle."""
+    return layer.vectors * (layer.window if layer.windowed else 1)
+
+
+def default_target(layers: Sequence[Layer]) -> int:
+    """Cycles an image at a modest parallelism, to which `choose` balances all layers."""
+    most = max(layer.products for layer in layers)
+    parallel = max(1.0, math.sqrt(most) / _MODEST)
+    return max(_floor(layers)[0], math.ceil(most / parallel))
+
+
+def choose(layers: Sequence[Layer], target_cycles: int | None = None) -> Folding:
+    """For every layer the legal folding of the smallest `cost` that reaches ``target_cycles``, then balanced to the slowest.
+
+    Args:
+        target_cycles: the most cycles between two images; None: `default_target`.
+
+    Raises:
+        InputError: ``target_cycles`` is no positive number, or less than some layer, or the input stream, can do.
+    """
+    if target_cycles is None:
+        target_cycles = default_target(layers)
+    if isinstance(target_cycles, bool) or not isinstance(target_cycles, int) or target_cycles < 1:
+        raise InputError(f"Expected `target_cycles` to be a positive number of cycles an image, but got {target_cycles!r}; leave it out.")
+    least, what = _floor(layers)
+    if target_cycles < least:
+        raise InputError(
+            f"Expected `target_cycles` to be at least {least}, which {what} takes at best, but got {target_cycles}; ask for more cycles."
+        )
+    chosen = {layer.name: _smallest(layer, target_cycles) for layer in layers}
+    slowest = max(layer_cycles(layer, chosen[layer.name]) for layer in layers)
+    return {layer.name: _smallest(layer, max(slowest, least)) for layer in layers}
+
+
+def checked(layers: Sequence[Layer], folding: Mapping[str, Any]) -> Folding:
+    """A folding that was given, in the order of the layers.
+
+    Raises:
+        InputError: it is no mapping of every layer to (PE, SIMD) that divide its rows and columns; the message names the layer.
+    """
+    if not isinstance(folding, Mapping):
+        raise InputError(f"Expected `folding` to be a mapping of layers to (PE, SIMD), but got {type(folding).__name__}.")
+    names = [layer.name for layer in layers]
+    for name in folding:
+        if name not in names:
+            close = nearest(str(name), names, 1)
+            raise InputError(
+                f"Expected `folding` to name layers of the graph, but got {name!r}; "
+                + (f"did you mean {close}?" if close else f"they are {', '.join(names)}.")
+            )
+    missing = [name for name in names if name not in folding]
+    if missing:
+        raise InputError(f"Expected `folding` to have every layer, but {missing[0]!r} is missing; add its (PE, SIMD).")
+    return {layer.name: _checked_fold(layer, folding[layer.name]) for layer in layers}
+
+
+def _checked_fold(layer: Layer, fold: Any) -> Fold:
+    pair = tuple(fold) if isinstance(fold, list | tuple) else ()
+    if len(pair) != 2 or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in pair):
+        raise InputError(f"Expected `folding` of {layer.name!r} to be a pair of positive integers (PE, SIMD), but got {fold!r}.")
+    for each, total, name, what in zip(pair, (layer.outputs, layer.inputs), ("PE", "SIMD"), ("outputs", "inputs"), strict=True):
+        if total % each:
+            legal = [str(divisor) for divisor in sorted(divisors(total), key=lambda divisor: abs(divisor - each))[:2]]
+            raise InputError(
+                f"Expected `folding` of {layer.name!r} to have a {name} that divides its {total} {what}, but got {each}; "
+                f"try {' or '.join(legal)}."
+            )
+    return Fold(*pair)
+
+
+def _floor(layers: Sequence[Layer]) -> tuple[int, str]:
+    """The fewest cycles an image that any folding can reach, and what needs them."""
+    needs = [(fastest(layer), f"layer {layer.name!r}") for layer in layers]
+    needs.append((math.prod(layers[0].source.shape) // BEAT_BYTES, f"the input stream of {BEAT_BYTES} bytes a cycle"))
+    needs.append((layers[-1].outputs, "the output stream of one class a cycle"))
+    # between two layers, a beat is as wide as the next layer takes it: at most a pixel or a vector
+    return max(needs, key=lambda need: need[0])
+
+
+def cost(layer: Layer, fold: Fold) -> int:
+    """About how many LUTs the products, comparisons and converters of a layer take; only its ratios matter.
+
+    Two a product of single bits (1.6 to 2 were measured with Yosys for 1 x 1 and 2 x 2 bits), half one a bit of a comparator, of which
+    every PE has one a threshold, and three a bit of a beat where the window must be converted: a SIMD that does not divide the channels.
+    """
+    products = 2 * fold.pe * fold.simd * layer.node.weight_bits * layer.source.bits
+    comparisons = fold.pe * layer.levels * layer.accumulator.bits // 2
+    converted = layer.windowed and layer.source.channels % fold.simd != 0
+    return products + comparisons + (3 * fold.simd * layer.source.bits if converted else 0)
+
+
+def _smallest(layer: Layer, target: int) -> Fold:
+    legal = (Fold(pe, simd) for simd in divisors(layer.inputs) for pe in divisors(layer.outputs))
+    return min((fold for fold in legal if layer_cycles(layer, fold) <= target), key=lambda fold: (cost(layer, fold), fold.pe))

@@ -1,0 +1,70 @@
+"""``export --format rtl``, ``attack --target rtlsim:`` and ``--certify``: the accelerator from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qlight.__main__ import main
+from qlight.hardware import load_build
+from tests.cli.test_bad_input import _fails
+from tests.cli.test_exchange import export
+from tests.cli.test_targets import options, results, save
+from tests.models.networks import classifier
+from tests.targets.test_rtlsim import tools_or_skip
+
+SHORT = "{SPSA: {class_path: SPSA, init_args: {steps: 1, evaluations: 4}}}"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    save(classifier(1, 1), tmp_path / "network.ckpt")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_build_folder_is_written(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(export(arrays, "--out", "build", "--format", "rtl", "--target_cycles", "40000")) == 0
+    said = capsys.readouterr().out
+    build = load_build("build")
+    cycles = json.loads((here / "build/manifest.json").read_text())["cycles"]
+    assert cycles["image"] <= 40000
+    assert f"wrote build: {cycles['image']} cycles an image" in said
+    assert build.graph.content_hash == build.manifest["graph_hash"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--format", "graph", "--target_cycles", "9"], "`target_cycles` with --format rtl only"),
+        (["--format", "rtl", "--folding", "{conv2: [3, 1]}"], "`folding` to have every layer, but 'conv1' is missing"),
+        (["--format", "rtl", "--target_cycles", "3"], "3"),
+    ],
+)
+def test_bad_options_of_export(more: list[str], words: str, arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in _fails(export(arrays, "--out", "build", "--images", "0", *more), capsys, here)
+
+
+def test_bad_targets(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for target, more, words in (
+        ("rtlsim:", [], "`python -m qlight export --format rtl` writes such a folder"),
+        ("rtlsim:nowhere", [], "nowhere"),
+        ("torch:network.ckpt", ["--certify", "3"], "`certify` to be a number of queries with --target packed:FOLDER"),
+    ):
+        assert words in _fails(options(arrays, "--target", target, "--attacks", SHORT, *more), capsys, here)
+
+
+@pytest.mark.slow
+def test_the_rtl_is_attacked_and_certifies_the_packed_engine(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tools_or_skip()
+    assert main(export(arrays, "--out", "build", "--format", "rtl", "--images", "0")) == 0
+    assert main(options(arrays, "--target", "packed:build", "--attacks", SHORT, "--certify", "12", "--out", "packed")) == 0
+    assert "certified: 12 random queries of" in capsys.readouterr().out
+    assert main(options(arrays, "--target", "rtlsim:build", "--attacks", SHORT, "--out", "rtlsim")) == 0
+    (packed,), (rtl,) = results(here / "packed"), results(here / "rtlsim")
+    assert (packed["target"], rtl["target"]) == ("packed", "rtlsim")
+    assert {**packed, "target": ""} == {**rtl, "target": ""}
+    same = [(here / name / "adversarial/SPSA.safetensors").read_bytes() for name in ("packed", "rtlsim")]
+    assert same[0] == same[1]

@@ -1,0 +1,97 @@
+"""The pipeline as functions on streams, driven by the text of memory files alone: what the cells must do, written a second time.
+
+A stream is an array of beats x lanes of codes (accumulators as signed integers). Units are taken one after the other; nothing here is fast.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qlight.hardware.packing import memory_files
+from qlight.hardware.pipeline import Pipeline
+from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Swg, Unit
+
+Beats = np.ndarray
+Memory = dict[str, str]
+
+
+def run(pipeline: Pipeline, images: np.ndarray, memory: Memory | None = None) -> np.ndarray:
+    """Accumulators N x classes of uint8 images, through every unit."""
+    files = dict(memory_files(pipeline)) if memory is None else memory
+    stream = images.reshape(-1, 4).astype(np.int64)
+    for unit in pipeline.units:
+        assert stream.shape == (len(images) * unit.source.beats, unit.source.lanes), unit.name
+        stream = step(unit, stream, files)
+        assert stream.shape == (len(images) * unit.target.beats, unit.target.lanes), unit.name
+    return stream.reshape(len(images), -1)
+
+
+def step(unit: Unit, stream: Beats, files: Memory) -> Beats:
+    """What a unit makes of a stream."""
+    if isinstance(unit, Fifo):
+        assert unit.depth >= 2
+        return stream
+    if isinstance(unit, Dwc):
+        return stream.reshape(-1, unit.target.lanes)
+    if isinstance(unit, Swg):
+        return windows(unit, stream)
+    if isinstance(unit, Mvtu):
+        return products(unit, stream, files)
+    assert isinstance(unit, Pool)
+    return pooled(unit, stream, files)
+
+
+def windows(unit: Swg, stream: Beats) -> Beats:
+    found = []
+    top, _, left, _ = unit.padding
+    padding = np.full(unit.source.lanes, unit.pad_code)
+    for frame in stream.reshape(-1, unit.height, unit.width, unit.channels // unit.source.lanes, unit.source.lanes):
+        for y in range(-top, -top + unit.out_height):
+            for x in range(-left, -left + unit.out_width):
+                for row in range(y, y + unit.kernel[0]):
+                    for column in range(x, x + unit.kernel[1]):
+                        inside = 0 <= row < unit.height and 0 <= column < unit.width
+                        found += [frame[row, column, f] if inside else padding for f in range(frame.shape[2])]
+    return np.array(found)
+
+
+def products(unit: Mvtu, stream: Beats, files: Memory) -> Beats:
+    bits, sf, nf = unit.weight_bits, unit.synapse_folds, unit.neuron_folds
+    rows = [int(line, 16) for line in files[f"{unit.name}.weights.mem"].split()]
+    assert len(rows) == sf * nf
+    levels = [int(line, 16) for line in files[f"{unit.name}.thresholds.mem"].split()] if unit.levels else []
+    weights = np.array([[field(row, index, bits) for index in range(unit.pe * unit.simd)] for row in rows])
+    signed, odd = weights - (weights >> (bits - 1) << bits), 2 * weights - ((1 << bits) - 1)
+    weights = signed if unit.weight_signed else odd
+    weights = weights.reshape(nf, sf, unit.pe, unit.simd)
+    assert stream.max() < 1 << unit.activation_bits
+    values = 2 * stream - 1 if unit.bipolar else stream
+    sums = np.einsum("nspi,vsi->vnp", weights, values.reshape(-1, sf, unit.simd))
+    assert -(1 << (unit.acc_bits - 1)) <= sums.min()
+    assert sums.max() < 1 << (unit.acc_bits - 1)
+    if not unit.levels:
+        return sums.reshape(-1, unit.pe)
+    width = unit.acc_bits + 1
+    found = np.zeros_like(sums)
+    for fold, row in enumerate(levels):
+        for pe in range(unit.pe):
+            channel = row >> (pe * (unit.levels * width + 1))
+            falling = channel >> (unit.levels * width) & 1
+            for index in range(unit.levels):
+                level = field(channel, index, width)
+                level -= (level >> (width - 1)) << width
+                found[:, fold, pe] += sums[:, fold, pe] <= level if falling else sums[:, fold, pe] >= level
+    return found.reshape(-1, unit.pe)
+
+
+def pooled(unit: Pool, stream: Beats, files: Memory) -> Beats:
+    maps = stream.reshape(-1, unit.height, unit.width, unit.channels)[:, : unit.height // 2 * 2, : unit.width // 2 * 2]
+    corners = [maps[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    falling = int(files[f"{unit.name}.directions.mem"], 16) if unit.directed else 0
+    smallest = np.array([falling >> channel & 1 for channel in range(unit.channels)], bool)
+    return np.where(smallest, np.min(corners, axis=0), np.max(corners, axis=0)).reshape(-1, unit.target.lanes)
+
+
+def field(row: int, index: int, bits: int) -> int:
+    """Bits index * bits and up of a row."""
+    return row >> (index * bits) & ((1 << bits) - 1)

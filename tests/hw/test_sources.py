@@ -1,0 +1,142 @@
+"""The sources of hw/rtl under other readers: Verilator's and slang's warnings, wrong parameters, Yosys."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw.tb.common.cases import top_of
+from hw.tb.common.run import CELLS
+from hw.tb.common.tools import RTL, MissingToolError, elaborate, require_tools
+
+MVTU = {"PE": 2, "SIMD": 2, "MW": 4, "MH": 4}
+WRONG = [
+    ("fifo", {"WIDTH": 0}, "WIDTH must be at least 1"),
+    ("fifo", {"DEPTH": 1}, "DEPTH must be at least 2"),
+    ("dwc", {"BITS": 0}, "BITS must be at least 1"),
+    ("dwc", {"OUT_LANES": 0}, "IN_LANES and OUT_LANES must be at least 1"),
+    ("swg", {"BITS": 32}, "BITS must be from 1 to 31"),
+    ("swg", {"HEIGHT": 0}, "must be at least 1"),
+    ("swg", {"CHANNELS": 6, "LANES": 4}, "CHANNELS must be a multiple of LANES"),
+    ("swg", {"PAD_TOP": -1}, "a padding must not be negative"),
+    ("swg", {"PAD_RIGHT": 3}, "each padding must be less than the kernel"),
+    ("swg", {"HEIGHT": 1, "PAD_TOP": 0}, "the kernel must fit the padded input"),
+    ("swg", {"BITS": 2, "PAD_CODE": 4}, "PAD_CODE must be a code of BITS bits"),
+    ("mvtu", MVTU | {"PE": 0}, "must be at least 1"),
+    ("mvtu", MVTU | {"SIMD": 3}, "MW must be a multiple of SIMD"),
+    ("mvtu", MVTU | {"PE": 3}, "MH must be a multiple of PE"),
+    ("mvtu", MVTU | {"WEIGHT_SIGNED": 2}, "WEIGHT_SIGNED must be 0"),
+    ("mvtu", MVTU | {"WEIGHT_SIGNED": 1}, "WEIGHT_BITS must be from 1 (2 if signed) to 8"),
+    ("mvtu", MVTU | {"BIPOLAR": 2}, "BIPOLAR must be 0 or 1"),
+    ("mvtu", MVTU | {"BIPOLAR": 0, "ACTIVATION_BITS": 9}, "ACTIVATION_BITS must be from 1 to 8"),
+    ("mvtu", MVTU | {"ACTIVATION_BITS": 2}, "BIPOLAR activations must have ACTIVATION_BITS = 1"),
+    ("mvtu", MVTU | {"OUTPUT_BITS": 9}, "OUTPUT_BITS must be from 0"),
+    ("mvtu", MVTU | {"ACC_BITS": 33}, "ACC_BITS must be from 2 to 32"),
+    ("mvtu", MVTU | {"IMPL": 4}, "IMPL must be 0"),
+    ("mvtu", MVTU | {"IMPL": 1, "WEIGHT_BITS": 2}, "IMPL = 1 (XNOR-popcount) takes odd weights of 1 bit"),
+    ("mvtu", MVTU | {"IMPL": 2, "WEIGHT_BITS": 2, "WEIGHT_SIGNED": 1}, "IMPL = 2 (bit planes) does not take signed weights"),
+    ("mvtu", MVTU | {"IMPL": 3}, "IMPL = 3 (two products a multiplier) does not take bipolar"),
+    (
+        "mvtu",
+        MVTU | {"IMPL": 3, "BIPOLAR": 0, "WEIGHT_BITS": 8, "ACTIVATION_BITS": 8},
+        "2 WEIGHT_BITS + ACTIVATION_BITS + log2(SIMD) <= 24",
+    ),
+    ("pool", {"KERNEL": 0}, "KERNEL must be at least 1"),
+    ("pool", {"CHANNELS": 6, "LANES": 4}, "CHANNELS must be a multiple of LANES"),
+    ("pool", {"HEIGHT": 1}, "the kernel must fit the input"),
+    ("pool", {"SIGNED": 2}, "SIGNED must be 0 or 1"),
+    ("control", {"INPUT_BYTES": 6}, "INPUT_BYTES must be a positive multiple of 4"),
+    ("control", {"CLASSES": 0}, "CLASSES must be at least 1"),
+    ("control", {"PARAMETER_WORDS": -1}, "PARAMETER_WORDS must not be negative"),
+]
+
+
+@pytest.fixture
+def _verilator() -> None:
+    try:
+        require_tools()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("_verilator")
+@pytest.mark.parametrize("cell", CELLS)
+def test_verilator_has_no_warning(cell: str) -> None:
+    for case in importlib.import_module(f"hw.tb.{cell}.shapes").CASES[:16]:
+        assert elaborate(case.cell, case.parameters) == "", str(case)
+
+
+@pytest.mark.usefixtures("_verilator")
+@pytest.mark.parametrize(("cell", "parameters", "sentence"), WRONG)
+def test_wrong_parameter_stops_elaboration(cell: str, parameters: dict[str, int | str], sentence: str) -> None:
+    said = elaborate(f"qlight_{cell}", parameters)
+    lines = [line for line in said.splitlines() if sentence in line and "USERERROR" in line]
+    assert lines, said
+    assert f"qlight_{cell}: " in lines[0]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_slang_has_no_warning(cell: str, tmp_path: Path) -> None:
+    """Of slang's default set, for the shapes of the testbench."""
+    slang = pytest.importorskip("pyslang", reason="The check with slang needs `pyslang`: pip install pyslang.")
+    shapes = importlib.import_module(f"hw.tb.{cell}.shapes")
+    bench = tmp_path / "bench.sv"
+    bench.write_text(getattr(shapes, "top_of", top_of)(shapes.CASES[:16]))
+    driver = slang.driver.Driver()
+    driver.addStandardArgs()
+    assert driver.parseCommandLine(f"slang --top bench {RTL}/qlight_{cell}.sv {bench}")
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    compilation = driver.createCompilation()
+    client = slang.TextDiagnosticClient()
+    driver.diagEngine.addClient(client)
+    for diagnostic in compilation.getAllDiagnostics():
+        driver.diagEngine.issue(diagnostic)
+    assert client.getString() == ""
+
+
+SHAPES = {
+    "fifo": {"WIDTH": 8, "DEPTH": 16},
+    "dwc": {"BITS": 2, "IN_LANES": 4, "OUT_LANES": 3},
+    "swg": {"BITS": 1, "LANES": 8, "CHANNELS": 16, "HEIGHT": 8, "WIDTH": 8},
+    "mvtu": {"PE": 2, "SIMD": 8, "MW": 32, "MH": 4, "IMPL": 1, "ACC_BITS": 8},
+    "mvtu 0": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 4, "ACTIVATION_BITS": 4, "BIPOLAR": 0, "IMPL": 0, "ACC_BITS": 14},
+    "mvtu 2": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 2, "ACTIVATION_BITS": 2, "BIPOLAR": 0, "IMPL": 2, "ACC_BITS": 10},
+    "mvtu 3": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 4, "ACTIVATION_BITS": 4, "BIPOLAR": 0, "IMPL": 3, "ACC_BITS": 14},
+    "pool": {"BITS": 2, "LANES": 4, "CHANNELS": 8, "HEIGHT": 4, "WIDTH": 4},
+    "control": {},
+}
+MULTIPLIERS = {"mvtu 0": 8, "mvtu 3": 4}  # DSP48E1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_yosys_synthesizes(name: str, tmp_path: Path) -> None:
+    """For 7-series, without a message about what it could not read. Prints LUT, FF, BRAM and DSP (pytest -s)."""
+    pytest.importorskip("pyosys", reason="The check with Yosys needs `pyosys`: pip install pyosys.")
+    top = f"qlight_{name.split()[0]}"
+    values = " ".join(f"-G {key}={value}" for key, value in SHAPES[name].items())
+    passes = [f"read_slang --top {top} {values} {RTL / top}.sv", f"synth_xilinx -family xc7 -flatten -noiopad -top {top}"]
+    passes.append(f"tee -o {tmp_path}/stat -q stat")
+    program = f"from pyosys import libyosys as y; d = y.Design(); [y.run_pass(p, d) for p in {passes!r}]"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts: dict[str, int] = {}
+    for line in (tmp_path / "stat").read_text().splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0].isdigit() and words[1].isupper():
+            counts[words[1]] = int(words[0])
+    luts = sum(count for kind, count in counts.items() if kind.startswith("LUT"))
+    lutram = sum(
+        count * (4 if kind == "RAM32M" or kind == "RAM64M" else 1) for kind, count in counts.items() if kind.startswith(("RAM32", "RAM64"))
+    )
+    brams = {kind: count for kind, count in counts.items() if kind.startswith("RAMB")}
+    flops = sum(count for kind, count in counts.items() if kind.startswith("FD"))
+    print(f"{top} {SHAPES[name]}: {luts} LUT, {lutram} LUT as memory, {flops} FF, {brams or 'no'} BRAM, {counts.get('DSP48E1', 0)} DSP")
+    assert luts > 0
+    assert counts.get("DSP48E1", 0) == MULTIPLIERS.get(name, 0)
+    assert not any(kind.startswith(("LD", "LATCH")) for kind in counts)
