@@ -65,6 +65,6 @@ def test_the_rtl_is_attacked_and_certifies_the_packed_engine(arrays: Path, here:
     assert main(options(arrays, "--target", "rtlsim:build", "--attacks", SHORT, "--out", "rtlsim")) == 0
     (packed,), (rtl,) = results(here / "packed"), results(here / "rtlsim")
     assert (packed["target"], rtl["target"]) == ("packed", "rtlsim")
-    assert {**packed, "target": ""} == {**rtl, "target": ""}
+    assert all(packed[name] == rtl[name] for name in packed if name not in ("target", "model"))
     same = [(here / name / "adversarial/SPSA.safetensors").read_bytes() for name in ("packed", "rtlsim")]
     assert same[0] == same[1]

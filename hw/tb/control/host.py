@@ -151,7 +151,7 @@ class Host:
 
     async def drain(self) -> None:
         """Until everything offered was taken and every image answered."""
-        for _ in range(20000):
+        for _ in range(2000 + 20 * len(self.to_send)):
             if not (self.to_send or self.in_flight):
                 return
             await self.tick()
