@@ -70,6 +70,23 @@ def page(out: Path) -> str:
                 path = out / f"{network}-{target}-{preset}-{attack}" / "results.json"
                 if path.is_file():
                     lines += [row(network, target, preset, result) for result in json.loads(path.read_text())]
+    lines += ["", "## What changes on 8-bit pixels", ""]
+    for network in NETWORKS:
+        for preset, h in (("paper", "1e-4"), ("strong", "0.01")):
+            path = out / f"{network}-packed-{preset}-ZOO" / "results.json"
+            if path.is_file():
+                (found,) = json.loads(path.read_text())
+                alike = 1 - found["forwards"] / found["queries"]
+                lines.append(
+                    f"* {network}, ZOO's {preset} preset (h = {h} in tanh space): {alike:.1%} of the queries round to pixels whose answer is "
+                    "known."
+                )
+    lines += [
+        "",
+        "SPSA, whose delta of 0.01 is 2.55 levels, does on pixels what it does on real numbers, at a distance larger by the rounding. A "
+        "difference of ZOO's paper preset is far below a level: it sees a change only where a pixel happens to lie at the edge between two "
+        "levels. That it still turns as many images, within the intervals, says that what it follows on these networks is no gradient.",
+    ]
     return "\n".join(lines) + "\n"
 
 
