@@ -78,8 +78,8 @@ def page(out: Path) -> str:
                 (found,) = json.loads(path.read_text())
                 alike = 1 - found["forwards"] / found["queries"]
                 lines.append(
-                    f"* {network}, ZOO's {preset} preset (h = {h} in tanh space): {alike:.1%} of the queries round to pixels whose answer is "
-                    "known."
+                    f"* {network}, ZOO's {preset} preset (h = {h} in tanh space): {alike:.1%} of the queries round to pixels whose answer "
+                    "is known."
                 )
     lines += [
         "",
