@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchattacks.attack import Attack
+
+from qlight.evaluation import RecordFolder
 
 SHAPE = (3, 8, 8)
 
@@ -126,3 +131,21 @@ class ExactNetwork(nn.Module):
         hidden = pixels @ self.first.T / 64
         hidden = hidden + (hidden.floor() - hidden).detach()
         return hidden.clamp(-20, 20) @ self.last.T
+
+
+@contextlib.contextmanager
+def interrupted(records: int) -> Iterator[None]:
+    """The evaluation within ends before its `records`-th image is written down, without any chance to tidy up."""
+    left, append = records, RecordFolder.append
+
+    def fails(self: RecordFolder, attack: str, found: Any) -> None:
+        nonlocal left
+        for number in range(len(found)):
+            left -= 1
+            if left == 0:
+                raise KeyError("stop")
+            append(self, attack, found[number : number + 1])
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyError, match="stop"):  # noqa: PT012 - the caller's block is what raises
+        patch.setattr(RecordFolder, "append", fails)
+        yield

@@ -23,7 +23,7 @@ from qlight.errors import InputError
 from qlight.evaluation import AttackEvaluation, RecordFolder, evaluate, evaluation_manifest, load_results, print_table
 from qlight.evaluation.manifest import Manifest, weights_sha256
 from qlight.targets import PackedTarget, TorchTarget
-from tests.evaluation.helpers import QUIET, ExactNetwork, loader, mostly_right_labels, random_images, trainer
+from tests.evaluation.helpers import QUIET, ExactNetwork, interrupted, loader, mostly_right_labels, random_images, trainer
 from tests.evaluation.test_resume import contents, size
 from tests.targets.networks import network_graph
 
@@ -194,23 +194,9 @@ def test_images_that_are_no_8_bit_images_are_rounded_and_told(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("records", [1, 6, 13, 20, 31])
-def test_an_interrupted_run_on_a_target_ends_with_the_same_bytes(
-    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
-) -> None:
-    left, append = records, RecordFolder.append
-
-    def fails(self: RecordFolder, attack: str, found: Any) -> None:
-        nonlocal left
-        for number in range(len(found)):
-            left -= 1
-            if left == 0:
-                raise KeyError("stop")
-            append(self, attack, found[number : number + 1])
-
-    monkeypatch.setattr(RecordFolder, "append", fails)
-    with pytest.raises(KeyError, match="stop"):
+def test_an_interrupted_run_on_a_target_ends_with_the_same_bytes(unbroken: Path, tmp_path: Path, records: int) -> None:
+    with interrupted(records):
         run(tmp_path / "out")
-    monkeypatch.setattr(RecordFolder, "append", append)
     run(tmp_path / "out")
     assert contents(tmp_path / "out") == contents(unbroken)
 

@@ -22,7 +22,7 @@ from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import RecordFolder, evaluate
 from qlight.evaluation.manifest import Manifest, claimed
-from tests.evaluation.helpers import QUIET, ExactNetwork, loader, mostly_right_labels, random_images, trainer
+from tests.evaluation.helpers import QUIET, ExactNetwork, interrupted, loader, mostly_right_labels, random_images, trainer
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
 SUITE: dict[str, Any] = {
@@ -91,20 +91,8 @@ def test_an_evaluation_leaves_its_files(unbroken: Path) -> None:
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(
     unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
 ) -> None:
-    """Interrupted before the `records`-th image is written down, without any chance to tidy up."""
-    left = records
     append = RecordFolder.append
-
-    def fails(self: RecordFolder, attack: str, found: Any) -> None:
-        nonlocal left
-        for number in range(len(found)):
-            left -= 1
-            if left == 0:
-                raise KeyError("stop")
-            append(self, attack, found[number : number + 1])
-
-    monkeypatch.setattr(RecordFolder, "append", fails)
-    with pytest.raises(KeyError, match="stop"):
+    with interrupted(records):
         run(tmp_path / "out")
     assert (tmp_path / "out" / "unfinished").exists() == (records > 1)
     asked: list[int] = []

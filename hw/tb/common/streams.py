@@ -77,6 +77,15 @@ class Bench:
         await self.settle()
         assert int(self.m_valid.value) == 0, "an output is valid after reset"
 
+    async def reset_under_way(self, cycles: int, ready: bool = False) -> None:
+        """Offer beats for some cycles, then reset: nothing of them may come out afterwards."""
+        self.s_valid.value = 1
+        self.m_ready.value = ready
+        for _ in range(cycles):
+            await self.settle()
+            await self.edge()
+        await self.reset(1)
+
     async def stream(
         self,
         beats: Sequence[int],

@@ -35,11 +35,7 @@ async def random_handshakes(dut, case):
         sent, due = _traffic(shape, parameters, 12, seed)
         trace = await bench.stream(sent, len(due), p_valid, p_ready, seed, probe=seed == 0)
         assert trace.beats == due
-        bench.s_valid.value = 1
-        for _ in range(3 + 2 * _folds(shape)[0]):
-            await bench.settle()
-            await bench.edge()
-        await bench.reset(1)
+        await bench.reset_under_way(3 + 2 * _folds(shape)[0], ready=True)
 
 
 @cocotb.test()

@@ -30,12 +30,7 @@ async def random_handshakes(dut, case):
         sent, due = _traffic(shape, 3, seed)
         trace = await bench.stream(sent, len(due), p_valid, p_ready, seed, probe=seed == 0)
         assert trace.beats == due
-        bench.s_valid.value = 1
-        bench.m_ready.value = 1
-        for _ in range(2 + cycles_a_frame(shape) // 3):
-            await bench.settle()
-            await bench.edge()
-        await bench.reset(1)
+        await bench.reset_under_way(2 + cycles_a_frame(shape) // 3, ready=True)
 
 
 @cocotb.test()
