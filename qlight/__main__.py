@@ -17,6 +17,7 @@ VERBS = {
     "diagnose": "look for gradient masking: does an attack's failure mean robustness?",
     "export": "lower a checkpoint to an integer graph and compare it with torch",
     "import": "make an integer graph of a QONNX file, such as Brevitas writes",
+    "zoo": "list the trained networks that come with qlight",
     "quickstart": "train a float and a binary network on embedded data, attack both (a few minutes on a CPU)",
 }
 
@@ -49,7 +50,7 @@ common options:
   --help-all                   every option of the verb with its default
 """
 
-_CHECKPOINT = "  --ckpt_path FILE             the checkpoint; it also says which network it holds"
+_CHECKPOINT = """  --ckpt_path FILE             the checkpoint; it also says which network it holds; or zoo:NAME (see `python -m qlight zoo`)"""
 VERB_HELP = {
     "fit": """  --ckpt_path FILE             resume this run
   --model.learning_rate X      Adam's step size; --model.decay_rate, --model.decay_epochs: the staircase""",
@@ -108,10 +109,20 @@ options:
 """
 
 
+ZOO_HELP = """usage: python -m qlight zoo [NAME]
+
+List the trained networks that come with qlight: accuracy, precision, size; or all that is known of one, with its training configuration.
+Any option that takes a checkpoint takes zoo:NAME: python -m qlight attack --ckpt_path zoo:cifar10-w2a2-x0.25 --data CIFAR10 --attacks PGD
+"""
+
+#: help of the verbs that are not LightningCLI's
+OWN_HELP = {"import": IMPORT_HELP, "quickstart": QUICKSTART_HELP, "zoo": ZOO_HELP}
+
+
 def verb_help(verb: str) -> str:
     """The short help of a verb: what it does and its main options."""
-    if verb in ("import", "quickstart"):
-        return IMPORT_HELP if verb == "import" else QUICKSTART_HELP
+    if verb in OWN_HELP:
+        return OWN_HELP[verb]
     text = VERBS[verb][0].upper() + VERBS[verb][1:]
     text = text if text.endswith("?") else f"{text}."
     return f"usage: python -m qlight {verb} [options]\n\n{text}\n\noptions:\n{VERB_HELP[verb]}\n{_COMMON}"
@@ -154,6 +165,10 @@ def main(args: Sequence[str] | None = None) -> int:
             from qlight.importing import main as import_
 
             import_(given[1:])
+        elif verb == "zoo":
+            from qlight.zoo.listing import main as list_zoo
+
+            list_zoo(given[1:])
         else:
             from qlight.cli import run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import qlight.data  # noqa: F401 - registers the data modules' short names
+from qlight import zoo
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import read_checkpoint
@@ -64,6 +66,7 @@ class CLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         verb = self.config["subcommand"]
+        self._resolve_zoo(self.config[verb])
         if verb == "attack":
             self._parse_target(self.config[verb])
         path = self.config[verb].get("ckpt_path")
@@ -77,6 +80,13 @@ class CLI(LightningCLI):
         for name, value in hyper_parameters.items():
             if name in defaults and name != "compile":
                 self.config[verb]["model"][name] = value
+
+    def _resolve_zoo(self, config: Any) -> None:
+        """Where an option names a network of the zoo, the checkpoint that is made of it."""
+        for option in ("ckpt_path", "gradients_from", "target", "sources"):
+            value = config.get(option)
+            if value is not None:
+                config[option] = re.sub(rf"{zoo.PREFIX}[^,=]+", lambda found: zoo.resolve(found[0]), str(value))
 
     def _parse_target(self, config: Any) -> None:
         """A checkpoint that `--target` names is the run's checkpoint; a graph needs none."""

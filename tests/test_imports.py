@@ -21,6 +21,7 @@ ALLOWED = {
     "interop": {"errors", "intgraph"},
     "lowering": {"errors", "intgraph", "models", "quantization"},
     "targets": {"errors", "hardware", "intgraph"},
+    "zoo": {"errors", "evaluation", "models", "quantization"},
 }
 #: rooms that a board without torch imports
 WITHOUT_TORCH = ("hardware", "interop", "intgraph")
