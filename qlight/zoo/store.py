@@ -105,7 +105,8 @@ def checkpoint(name: str) -> Path:
     model = load(entry.name)
     with whole_file(path) as part:
         content = {"state_dict": model.state_dict(), "hyper_parameters": dict(entry.hyper_parameters)}
-        torch.save({"epoch": 0, "global_step": 0, "pytorch-lightning_version": _LIGHTNING, **content}, part)
+        with part.open("wb") as file:  # given a path, torch writes its name, here a random one, into the file
+            torch.save({"epoch": 0, "global_step": 0, "pytorch-lightning_version": _LIGHTNING, **content}, file)
     return path
 
 

@@ -50,6 +50,9 @@ def test_its_checkpoint_is_the_same_network_and_is_made_once() -> None:
     assert zoo.checkpoint("cifar10-w1a1-x0.25") == path
     assert path.stat().st_mtime == 1
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+    first = path.read_bytes()
+    path.unlink()
+    assert zoo.checkpoint("cifar10-w1a1-x0.25").read_bytes() == first
 
 
 def test_an_unknown_name_is_refused() -> None:
