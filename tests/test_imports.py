@@ -20,6 +20,7 @@ ALLOWED = {
     "hardware": {"errors", "intgraph"},
     "interop": {"errors", "intgraph"},
     "lowering": {"errors", "intgraph", "models", "quantization"},
+    "study": {"attacks", "errors", "evaluation", "hardware", "intgraph", "lowering", "models", "targets"},
     "targets": {"errors", "hardware", "intgraph"},
     "zoo": {"errors", "evaluation", "models", "quantization"},
 }
