@@ -33,6 +33,7 @@ from qlight.evaluation.progress import show
 from qlight.evaluation.records import RecordFolder, Records
 from qlight.evaluation.seeds import derived_seed
 from qlight.evaluation.tally import Tally
+from qlight.evaluation.timing import Timing
 
 
 class AttackEvaluation(LightningModule):
@@ -41,7 +42,7 @@ class AttackEvaluation(LightningModule):
     Every image of the test data is attacked (section 4.3), and counted once however many processes share the data. What an attack did to an
     image is written to `folder` as soon as the image is finished, and an image that is found there is not attacked again; see
     `qlight.evaluation.records`. After the test, `figures` holds one dict an attack (on every process), `records` what stands behind it
-    (on the first process) and `examples` the first images (on the first process).
+    (on the first process) and `examples` the first images (on the first process). `timing` holds how long queries of a board took.
 
     The attacks run on the network's evaluation view where it has one (`module.evaluation_view()`): the same logits, quicker.
 
@@ -98,6 +99,7 @@ class AttackEvaluation(LightningModule):
         self.compile_view = compile
         self.figures: list[dict[str, Any]] | None = None
         self.records: dict[str, Records] = {}
+        self.timing = Timing(module)
         self.examples: Examples | None = None
         self._attacks: list[Any] = []
         self._crafted_on: list[tuple[nn.Module]] = []
@@ -193,7 +195,8 @@ class AttackEvaluation(LightningModule):
             show(self.trainer, " ".join([*running, spec.name]))
             seed = derived_seed(self.seed, spec.name, int(index[0]))
             part = torch.tensor(chosen, device=images.device)
-            craft(attack, model, images[part], labels[part], name=spec.name, seed=seed, index=index[part], on_crafted=tell)
+            with self.timing.of(spec.name):
+                craft(attack, model, images[part], labels[part], name=spec.name, seed=seed, index=index[part], on_crafted=tell)
             running.append(f"{spec.name} {tally.accuracy:.3f}")
         show(self.trainer, " ".join(running))
 

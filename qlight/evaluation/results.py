@@ -14,6 +14,9 @@ from qlight.attacks.arguments import plain
 from qlight.errors import InputError
 from qlight.evaluation.files import whole_file
 
+#: what is not the same in every run: not in the result files
+TIMES = ("seconds", "timing")
+
 
 @dataclass(frozen=True)
 class ResultRow:
@@ -46,6 +49,8 @@ class ResultRow:
         gradients_from: hash of the weights of another network that the attack crafted on, and to which its queries, forwards and gradients
             went, as the target has no gradient; None where the attack asked the target itself.
         seconds: time spent crafting, summed over processes and interruptions. Not in the result files, which are the same in every run.
+        timing: how long queries took (`qlight.evaluation.timing.per_query`), of the first process; None where the target, as most, does not
+            say. Not in the result files either, but in timing.json.
         versions: of qlight, torch and torchattacks.
     """
 
@@ -82,6 +87,7 @@ class ResultRow:
     graph_hash: str | None = None
     gradients_from: str | None = None
     seconds: float | None = None
+    timing: dict[str, float] | None = None
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
 
@@ -115,12 +121,12 @@ def save_results(rows: Sequence[ResultRow], folder: str | Path) -> tuple[Path, P
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"Expected `folder` to be a folder, but {str(folder)!r} is a file; give another path.")
-    records = [{key: value for key, value in plain(asdict(row)).items() if key != "seconds"} for row in rows]
+    records = [{key: value for key, value in plain(asdict(row)).items() if key not in TIMES} for row in rows]
     csv_path, json_path = folder / "results.csv", folder / "results.json"
     with whole_file(json_path) as part:
         part.write_text(json.dumps(records, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with whole_file(csv_path) as part, part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, [f.name for f in fields(ResultRow) if f.name != "seconds"])
+        writer = csv.DictWriter(stream, [f.name for f in fields(ResultRow) if f.name not in TIMES])
         writer.writeheader()
         for record in records:
             writer.writerow({key: json.dumps(value) if isinstance(value, dict) else value for key, value in record.items()})

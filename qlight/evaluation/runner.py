@@ -23,6 +23,7 @@ from qlight.evaluation.loop import AttackEvaluation
 from qlight.evaluation.manifest import Manifest
 from qlight.evaluation.records import RecordFolder
 from qlight.evaluation.results import ResultRow, load_results, save_results, versions
+from qlight.evaluation.timing import kept, per_query
 
 
 def evaluate(
@@ -128,6 +129,7 @@ def evaluate(
             "target": manifest.target,
             "graph_hash": manifest.graph_hash,
         }
+        times = evaluation.timing.sums if out is None else kept(Path(out), evaluation.timing.sums)
         crafted_on = {name: attack.get("gradients_from") for name, attack in manifest.attacks.items()}
         rows = [
             ResultRow(
@@ -136,6 +138,7 @@ def evaluate(
                 class_path=spec.class_path,
                 parameters=spec.parameters,
                 gradients_from=crafted_on[spec.name],
+                timing=per_query(times.get(spec.name, {})),
                 **figures(found[spec.name]),
             )
             for spec in evaluation.suite

@@ -1,0 +1,76 @@
+"""The accelerator of an emulated board, gate by gate: the verilated top level, its AXI4-Lite registers and its streams."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+import numpy as np
+
+from qlight.hardware import registers
+from qlight.hardware.build import Build
+from qlight.hardware.units import Mvtu
+from qlight.intgraph.nodes import Array
+from qlight.targets import native_rtlsim
+from qlight.targets.rtlsim import Instance
+
+#: images that go through at a time, back to back
+_PIECE_IMAGES = 8
+
+
+def prepared(build: Build) -> ctypes.CDLL:
+    """The simulation of a build, compiled now if the cache does not hold it.
+
+    Raises:
+        InputError: verilator or a C++ compiler is missing.
+    """
+    units = [unit.name for unit in build.pipeline.units if isinstance(unit, Mvtu)]
+    return native_rtlsim.load(native_rtlsim.compiled(build.sources, build.geometry_hash, len(build.pipeline.streamed), units))
+
+
+class RtlCore:
+    """A `Core` that is the RTL.
+
+    Args:
+        library: of `prepared`.
+    """
+
+    def __init__(self, build: Build, library: ctypes.CDLL) -> None:
+        self.image_words = build.pipeline.image_bytes // 4
+        self.piece = _PIECE_IMAGES * self.image_words
+        self._instance = Instance(library, build)
+        self._classes, self._chain = build.pipeline.classes, 4 * len(build.pipeline.units) + 16
+        self._control = 0
+        self._begun = 0  # words of an image that is not whole
+        self._lock = threading.Lock()
+
+    @property
+    def takes_images(self) -> bool:
+        return not self._control & registers.LOAD_MODE
+
+    def read(self, offset: int) -> int:
+        with self._lock:
+            return self._instance.read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        with self._lock:
+            if offset == registers.CONTROL:
+                if self._control & registers.LOAD_MODE:  # the last words arrive
+                    self._instance.step(self._chain)
+                self._control = value & 3
+                if value & registers.SOFT_RESET:
+                    self._begun = 0
+            self._instance.write(offset, value)
+
+    def push(self, words: Array) -> tuple[Array, Array]:
+        with self._lock:
+            if self._control & registers.SOFT_RESET:
+                return np.empty(0, np.uint32), np.empty(0, np.bool_)  # the stream is not ready; nobody has a use for what waits
+            pixels = len(words)
+            if self._control & registers.LOAD_MODE:  # an image that has begun is finished first
+                pixels = min(pixels, -self._begun % self.image_words)
+            images, self._begun = divmod(self._begun + pixels, self.image_words)
+            return self._instance.transfer(words, images * self._classes)
+
+    def close(self) -> None:
+        """The simulation goes with the last reference to it."""

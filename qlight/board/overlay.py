@@ -1,0 +1,99 @@
+"""Overlays: a bitstream and its hardware handoff file, in the build folder of the network that they were made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from qlight.errors import InputError
+
+#: what a bitstream file may end in; pynq converts a .bit and takes a .bin as it is
+SUFFIXES = (".bit", ".bin")
+HANDOFF_SUFFIX = ".hwh"
+#: the type of the DMA in a handoff file, without its version, and of the accelerator
+DMA_TYPE, ACCELERATOR_TYPE = "xilinx.com:ip:axi_dma", "qlight_top"
+_MOST_HANDOFF_BYTES = 1 << 26
+
+
+class Overlay(NamedTuple):
+    """A bitstream with its handoff file of the same stem.
+
+    Attributes:
+        bitstream, handoff: the files.
+        bitstream_hash: SHA-256 of the bitstream file, 64 hexadecimal digits.
+        dma, accelerator: names of the two blocks in the handoff file.
+    """
+
+    bitstream: Path
+    handoff: Path
+    bitstream_hash: str
+    dma: str
+    accelerator: str
+
+
+def find_overlay(folder: str | Path) -> Overlay:
+    """The overlay of a folder.
+
+    Raises:
+        InputError: there is none or more than one, it cannot be read, or its design is not an accelerator of qlight behind one DMA.
+    """
+    folder = Path(folder).expanduser()
+    found = [path for suffix in SUFFIXES for path in sorted(folder.glob(f"*{suffix}")) if path.with_suffix(HANDOFF_SUFFIX).is_file()]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or ("none" if folder.is_dir() else "no such folder")
+        raise InputError(
+            f"Expected `overlay` {str(folder)!r} to hold one bitstream (.bit or .bin) with a .hwh of the same name, but got {names}; "
+            "bitstreams/README.md says how one is built, `python -m qlight board emulate` makes one without a board."
+        )
+    bitstream, handoff = found[0], found[0].with_suffix(HANDOFF_SUFFIX)
+    try:
+        digest = hashlib.sha256(bitstream.read_bytes()).hexdigest()
+        dma, accelerator = _blocks(handoff)
+    except OSError as error:
+        raise InputError(f"Expected `overlay` {str(bitstream)!r} to be readable, but it is not ({error.strerror}).") from error
+    return Overlay(bitstream, handoff, digest, dma, accelerator)
+
+
+def named_by_content(overlay: Overlay, folder: Path) -> Overlay:
+    """The overlay under a name made of its content, copied into `folder` unless it is there.
+
+    pynq sends a file to the board only where the board has none of that name, so a changed file must have another name.
+    """
+    both = hashlib.sha256(overlay.bitstream.read_bytes() + overlay.handoff.read_bytes()).hexdigest()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    placed = []
+    for path in (overlay.bitstream, overlay.handoff):
+        target = folder / f"qlight-{both[:24]}{path.suffix}"
+        if not target.exists():
+            handle, part = tempfile.mkstemp(dir=folder)
+            os.close(handle)
+            shutil.copyfile(path, part)
+            os.replace(part, target)
+        placed.append(target)
+    return overlay._replace(bitstream=placed[0], handoff=placed[1])
+
+
+def _blocks(handoff: Path) -> tuple[str, str]:
+    """Names of the DMA and the accelerator.
+
+    Raises:
+        InputError: the file is no handoff file, or does not have one of each.
+    """
+    problem = f"Expected {handoff.name} to be the handoff file of an accelerator of qlight, but "
+    if handoff.stat().st_size > _MOST_HANDOFF_BYTES:
+        raise InputError(problem + f"it has more than {_MOST_HANDOFF_BYTES} bytes.")
+    try:
+        root = ElementTree.parse(handoff).getroot()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # an unknown encoding is a LookupError
+        raise InputError(problem + f"it is no XML ({error}).") from error
+    modules = [(module.get("VLNV", ""), module.get("INSTANCE", "")) for module in root.iter("MODULE")]
+    dmas = [name for kind, name in modules if kind.startswith(DMA_TYPE + ":")]
+    accelerators = [name for kind, name in modules if kind.split(":")[2:3] == [ACCELERATOR_TYPE]]
+    if len(dmas) != 1 or len(accelerators) != 1:
+        raise InputError(problem + f"it has {len(dmas)} AXI DMAs and {len(accelerators)} blocks {ACCELERATOR_TYPE} where one each must be.")
+    return dmas[0], accelerators[0]

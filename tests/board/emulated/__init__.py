@@ -1,0 +1,1 @@
+"""The emulated board, and pynq before it."""
