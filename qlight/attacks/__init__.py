@@ -12,14 +12,22 @@ from qlight.attacks.spec import AttackSpec
 from qlight.attacks.suite import AttackSuite
 
 if TYPE_CHECKING:
+    from qlight.attacks.abstaining import AdaptivePGD, AdaptiveSPSA
     from qlight.attacks.carlini_wagner import CarliniWagnerL2
     from qlight.attacks.pgd import PGDRestarts
     from qlight.attacks.spsa import SPSA
     from qlight.attacks.zoo import ZOO
 
-_HOME = {"CarliniWagnerL2": "carlini_wagner", "PGDRestarts": "pgd", "SPSA": "spsa", "ZOO": "zoo"}
+_HOME = {
+    "AdaptivePGD": "abstaining",
+    "AdaptiveSPSA": "abstaining",
+    "CarliniWagnerL2": "carlini_wagner",
+    "PGDRestarts": "pgd",
+    "SPSA": "spsa",
+    "ZOO": "zoo",
+}
 
-__all__ = ["SPSA", "ZOO", "AttackSpec", "AttackSuite", "CarliniWagnerL2", "PGDRestarts"]
+__all__ = ["SPSA", "ZOO", "AdaptivePGD", "AdaptiveSPSA", "AttackSpec", "AttackSuite", "CarliniWagnerL2", "PGDRestarts"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -74,27 +75,41 @@ def sweep(subject: Subject) -> list[AtStep]:
 
 
 def _at_step(subject: Subject, h: float, images: Tensor, labels: Tensor, chosen: Tensor, gradient: Tensor | None) -> AtStep:
-    parts = [_quotients(subject, h, *row) for row in zip(images, labels, chosen, strict=True)]  # an image at a time: its probes are a batch
-    zero, quotients = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
-    largest = quotients.abs().max().item()
+    pictures = images.unflatten(1, subject.images.shape[1:])
+    # an image at a time: its probes are a batch
+    parts = [quotients(subject.logits, h, *row) for row in zip(pictures, labels, chosen, strict=True)]
+    zero, slopes = torch.stack([part[0] for part in parts]), torch.stack([part[1] for part in parts])
+    largest = slopes.abs().max().item()
     explosion = cosine = None
     if gradient is not None:
         gradient = gradient.nan_to_num(0, 0, 0)
         steepest = gradient.abs().max().item()
         explosion = largest / steepest if steepest else None
-        cosine = F.cosine_similarity(quotients, gradient.gather(1, chosen), dim=1, eps=1e-300).mean().item()
+        cosine = F.cosine_similarity(slopes, gradient.gather(1, chosen), dim=1, eps=1e-300).mean().item()
     return AtStep(h, zero.double().mean().item(), largest, explosion, cosine)
 
 
-def _quotients(subject: Subject, h: float, image: Tensor, label: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether each difference of one image is zero, and the quotients in float64: both of length coordinates."""
-    here = image[chosen]
+def quotients(logits: Callable[[Tensor], Tensor], h: float, image: Tensor, label: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Central differences of the margin of logits, the paper's equation (9): log softmax (equation (10)) has the same margin.
+
+    Args:
+        logits: images N x C x H x W -> logits N x classes.
+        h: half-width, in pixel units.
+        image: C x H x W.
+        label: int64, one.
+        chosen: int64: positions in the flattened image.
+
+    Returns:
+        whether each difference is exactly zero, and the quotients in float64: both of the length of ``chosen``.
+    """
+    flat = image.flatten()
+    here = flat[chosen]
     upper, lower = (here + h).clamp(max=1), (here - h).clamp(min=0)
-    points = image.repeat(2, len(chosen), 1)
+    points = flat.repeat(2, len(chosen), 1)
     row = torch.arange(len(chosen), device=image.device)
     points[0, row, chosen], points[1, row, chosen] = upper, lower
-    logits = subject.logits(points.view(-1, *subject.images.shape[1:]))
-    above, below = margin(logits, label.expand(len(logits))).double().view(2, -1)
+    found = logits(points.view(-1, *image.shape))
+    above, below = margin(found, label.expand(len(found))).double().view(2, -1)
     width = upper.double() - lower.double()
     difference = above - below
     # a width of 0: h is below what the dtype can hold, and the difference is 0
