@@ -32,7 +32,7 @@ import torch
 
 from qlight.intgraph import Graph, GraphBuilder
 from qlight.models import build_network
-from qlight.targets import PackedEngine, native
+from qlight.targets import PackedEngine, compiling, native
 from qlight.targets.native import Layer, library
 from qlight.targets.plan import Step
 
@@ -99,7 +99,7 @@ def peak() -> list[float]:
         program = Path(folder) / "peak"
         source, headers = Path(__file__).with_name("peak.cpp"), Path(native.__file__).parent
         flags = [flag for flag in native.FLAGS if flag not in ("-fPIC", "-shared")]
-        subprocess.run([*native._compiler(), *flags, "-march=native", f"-I{headers}", str(source), "-o", str(program)], check=True)
+        subprocess.run([*compiling.cxx(), *flags, "-march=native", f"-I{headers}", str(source), "-o", str(program)], check=True)
         return [float(line) for line in subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()]
 
 

@@ -2,7 +2,10 @@
 //
 // Byte offsets: 00 ID, 04 VERSION, 08 CONTROL (bit 0 soft reset, held until 0 is written; bit 1 load mode), 0C LOADED, 10-2C graph hash
 // (writable), 30-4C geometry hash, 50 input bytes an image, 54 classes, 58 parameter words, 5C IMAGES, 60/64 CYCLES (reading 60 keeps
-// the upper half for 64), 68 STALL_IN, 6C STALL_OUT, 70 CLEAR. Other reads give 0, other writes nothing.
+// the upper half for 64), 68 STALL_IN, 6C STALL_OUT, 70 CLEAR, 74 PACKET. Other reads give 0, other writes nothing;
+// from 80 on they go out, and read data come in: registers of other cells (qlight_weight_registers).
+//
+// PACKET says how many images make one packet of the output: a DMA ends a transfer at the first TLAST.
 //
 // An image is in flight from its first input beat to its last logit. Load mode begins when none is: words are parameters only then, so
 // it may be switched on while images are still under way. The graph hash describes the parameters, so like the memories it has its
@@ -53,7 +56,18 @@ module qlight_control #(
     // The top's output, watched.
     input  logic        out_tvalid,
     input  logic        out_tready,
-    input  logic        out_tlast
+    input  logic        out_tlast,       // of an image
+    output logic        out_packet_last,  // the image at the output is the last of its packet
+    // To other cells' registers; what they must know: `idle`, no image is in flight; `weights_allowed`, neither a reset nor a load.
+    output logic        ext_write,
+    output logic [ 5:0] ext_write_word,
+    output logic [31:0] ext_write_data,
+    output logic        ext_read,
+    output logic [ 5:0] ext_read_word,
+    input  logic [31:0] ext_read_data,
+    output logic        clear,
+    output logic        idle,
+    output logic        weights_allowed
 );
   if (INPUT_BYTES < 4 || INPUT_BYTES % 4 != 0) begin : gen_error_1
     $error("qlight_control: INPUT_BYTES must be a positive multiple of 4.");
@@ -99,7 +113,7 @@ module qlight_control #(
   end
 
   // ---- Control, hash.
-  logic soft_reset, load_mode, write_control, enter_load, clear;
+  logic soft_reset, load_mode, write_control, enter_load;
   logic [7:0][31:0] graph_hash;  // word 0 holds the first eight digits
   localparam logic [7:0][31:0] GEOMETRY = reversed(GEOMETRY_HASH);
 
@@ -113,6 +127,9 @@ module qlight_control #(
   assign enter_load = write_control && write_data[1] && !load_mode;
   assign clear = write && write_word == 6'h1C;
   assign pipeline_rst_n = rst_n && !soft_reset;
+  assign ext_write = write && write_word[5] && write_strobe == 4'hF;
+  assign ext_write_word = write_word;
+  assign ext_write_data = write_data;
 
   always_ff @(posedge clk) begin
     if (write && write_word >= 6'h04 && write_word < 6'h0C)
@@ -129,9 +146,10 @@ module qlight_control #(
   // ---- Router. The chain's outputs are registered; its words are always taken.
   logic [BEAT_BITS-1:0] beat;
   logic [15:0] in_flight;
-  logic loading, begin_loading, take, take_first, take_word, image_done, idle;
+  logic loading, begin_loading, take, take_first, take_word, image_done;
   logic [31:0] loaded;
   assign idle = in_flight == '0;
+  assign weights_allowed = pipeline_rst_n && !loading;
   assign begin_loading = load_mode && idle && !loading && pipeline_rst_n;
   assign take_word = loading && load_mode && pipeline_rst_n && s_axis_tvalid;
   assign m_axis_tdata = s_axis_tdata;
@@ -168,6 +186,20 @@ module qlight_control #(
     end
   end
 
+  // ---- Packets: images that the one at the output still needs, itself included.
+  logic [31:0] packet, packet_left;
+  logic write_packet;
+  assign write_packet = write && write_word == 6'h1D && write_strobe == 4'hF;
+  assign out_packet_last = packet_left == 32'd1;
+  always_ff @(posedge clk) begin
+    if (!rst_n) packet <= 32'd1;
+    else if (write_packet) packet <= write_data;
+    if (!rst_n) packet_left <= 32'd1;
+    else if (write_packet) packet_left <= write_data;
+    else if (!pipeline_rst_n || (image_done && out_packet_last)) packet_left <= packet;
+    else if (image_done) packet_left <= packet_left - 1'b1;
+  end
+
   // ---- Counters.
   logic [31:0] images, stall_in, stall_out, cycles_kept;
   logic [63:0] cycles;
@@ -192,6 +224,8 @@ module qlight_control #(
   assign s_axi_arready = !s_axi_rvalid;
   assign s_axi_rresp = 2'b00;
   assign read = s_axi_arvalid && s_axi_arready;
+  assign ext_read = read && read_word[5];
+  assign ext_read_word = read_word;
   always_ff @(posedge clk) begin
     if (!rst_n) s_axi_rvalid <= 1'b0;
     else if (read) s_axi_rvalid <= 1'b1;
@@ -213,7 +247,8 @@ module qlight_control #(
         6'h19: s_axi_rdata <= cycles_kept;
         6'h1A: s_axi_rdata <= stall_in;
         6'h1B: s_axi_rdata <= stall_out;
-        default: s_axi_rdata <= '0;
+        6'h1D: s_axi_rdata <= packet;
+        default: s_axi_rdata <= read_word[5] ? ext_read_data : '0;
       endcase
     end
   end

@@ -3,6 +3,7 @@
 from qlight.hardware.build import Build, load_build, write_build
 from qlight.hardware.cycles import Cycles, cycles, image_ends
 from qlight.hardware.folding import Fold, Folding, choose
+from qlight.hardware.hls_build import HlsBuild, load_hls_build, write_hls_build
 from qlight.hardware.layers import Layer, layers
 from qlight.hardware.packing import memory_files, parameter_words
 from qlight.hardware.picture import save_picture
@@ -13,6 +14,7 @@ __all__ = [
     "Cycles",
     "Fold",
     "Folding",
+    "HlsBuild",
     "Layer",
     "Pipeline",
     "choose",
@@ -20,9 +22,11 @@ __all__ = [
     "image_ends",
     "layers",
     "load_build",
+    "load_hls_build",
     "make_pipeline",
     "memory_files",
     "parameter_words",
     "save_picture",
     "write_build",
+    "write_hls_build",
 ]

@@ -5,17 +5,12 @@ graph/           the integer graph
 rtl/             the cells, and the generated qlight_top.sv
 memory/          memory files, named from the build folder: tools run in it
 parameters.bin   the parameter word stream, 32-bit little-endian words
+dram/            the weights of streamed layers, a file a layer: what must lie in memory at the base of its port
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,16 +20,16 @@ import numpy as np
 from qlight import __version__
 from qlight.errors import InputError
 from qlight.hardware.cycles import cycles
-from qlight.hardware.packing import memory_files, parameter_words
+from qlight.hardware.folders import VERSION, hash_of, read_manifest, whole_folder, write_manifest
+from qlight.hardware.packing import dram_file, dram_weights, memory_files, parameter_words
 from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.sources import cell_sources
 from qlight.hardware.top import TOP_FILE, top_level
 from qlight.intgraph import Graph
 
-FORMAT, VERSION = "qlight-build", 1
-MANIFEST, PARAMETERS = "manifest.json", "parameters.bin"
-GRAPH, RTL, MEMORY = "graph", "rtl", "memory"
-_MOST_MANIFEST_BYTES = 2**20
+FORMAT = "qlight-build"
+PARAMETERS = "parameters.bin"
+GRAPH, RTL, MEMORY, DRAM = "graph", "rtl", "memory", "dram"
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def geometry_hash(pipeline: Pipeline, cells: Mapping[str, str] | None = None) ->
         cells: text by file name; None: those of this installation.
     """
     text = {**(cell_sources() if cells is None else cells), TOP_FILE: top_level(pipeline, graph_hash="0" * 64, geometry_hash="0" * 64)}
-    return hashlib.sha256("\0".join(f"{name}\0{_sha256(text[name].encode())}" for name in sorted(text)).encode()).hexdigest()
+    return hash_of(text)
 
 
 def write_build(graph: Graph, folder: str | Path, folding: Mapping[str, Any] | None = None, target_cycles: int | None = None) -> Build:
@@ -91,22 +86,23 @@ def write_build(graph: Graph, folder: str | Path, folding: Mapping[str, Any] | N
     pipeline = make_pipeline(graph, folding, target_cycles)
     geometry = geometry_hash(pipeline)
     folder = Path(folder)
-    with _whole_folder(folder) as part:
+    with whole_folder(folder) as part:
         (part / RTL).mkdir()
         for name, text in cell_sources().items():
             (part / RTL / name).write_text(text, encoding="utf-8")
         top = top_level(pipeline, graph_hash=graph.content_hash, geometry_hash=geometry)
         (part / RTL / TOP_FILE).write_text(top, encoding="utf-8")
-        (part / MEMORY).mkdir()
         for name, text in memory_files(pipeline):
-            (part / MEMORY / name).write_text(text, encoding="ascii")
+            path = part / MEMORY / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
         parameter_words(pipeline).astype("<u4").tofile(part / PARAMETERS)
+        for name, content in dram_weights(pipeline):
+            (part / DRAM).mkdir(exist_ok=True)
+            content.tofile(part / DRAM / name)
         graph.save(part / GRAPH)
-        manifest = _manifest(pipeline, geometry)
-        manifest["files"] = {
-            path.relative_to(part).as_posix(): _sha256(path.read_bytes()) for path in sorted(part.rglob("*")) if path.is_file()
-        }
-        (part / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="ascii")
+        manifest = describe(pipeline, geometry, FORMAT)
+        write_manifest(part, manifest)
     return Build(folder, pipeline, geometry, manifest)
 
 
@@ -117,16 +113,25 @@ def load_build(folder: str | Path) -> Build:
         InputError: there is no build, or a file is missing or damaged, which the message names.
     """
     folder = Path(folder).expanduser()
-    path = folder / MANIFEST
-    if not path.is_file():
-        what = "is a file" if folder.is_file() else f"holds no {MANIFEST}" if folder.is_dir() else "is not there"
+    manifest = read_manifest(folder, "rtl")
+    pipeline = read_pipeline(folder, manifest)
+    build = Build(folder, pipeline, manifest["geometry_hash"], manifest)
+    *cells, top = build.sources
+    same_cells = geometry_hash(pipeline, {path.name: path.read_text(encoding="utf-8") for path in cells}) == build.geometry_hash
+    if not same_cells or top.read_text(encoding="utf-8") != top_level(pipeline, build.graph.content_hash, build.geometry_hash):
         raise InputError(
-            f"Expected `folder` to be a build folder, but {str(folder)!r} {what}; "
-            "`python -m qlight export --format rtl --ckpt_path CKPT --out FOLDER` writes one."
+            f"Expected the sources of {str(folder)!r} to be those of its geometry hash, but another version of qlight wrote them, or they "
+            "were changed; export it again."
         )
-    manifest = _read_manifest(path)
-    for name, stated in manifest["files"].items():
-        _check_file(folder, name, stated)
+    return build
+
+
+def read_pipeline(folder: Path, manifest: Mapping[str, Any]) -> Pipeline:
+    """The pipeline of a build folder of any kind, from its graph and folding.
+
+    Raises:
+        InputError: graph, manifest and parameter words do not belong together.
+    """
     graph = Graph.load(folder / GRAPH)
     if graph.content_hash != manifest["graph_hash"]:
         raise InputError(
@@ -136,93 +141,25 @@ def load_build(folder: str | Path) -> Build:
     pipeline = make_pipeline(graph, manifest["folding"])
     if pipeline.words * 4 != (folder / PARAMETERS).stat().st_size:
         raise InputError(f"Expected {PARAMETERS} of {str(folder)!r} to have {pipeline.words} words, as its graph has; export it again.")
-    build = Build(folder, pipeline, manifest["geometry_hash"], manifest)
-    *cells, top = build.sources
-    same_cells = geometry_hash(pipeline, {path.name: path.read_text(encoding="utf-8") for path in cells}) == build.geometry_hash
-    if not same_cells or top.read_text(encoding="utf-8") != top_level(pipeline, graph.content_hash, build.geometry_hash):
-        raise InputError(
-            f"Expected the sources of {str(folder)!r} to be those of its geometry hash, but another version of qlight wrote them, or they "
-            "were changed; export it again."
-        )
-    return build
+    return pipeline
 
 
-def _manifest(pipeline: Pipeline, geometry: str) -> dict[str, Any]:
+def describe(pipeline: Pipeline, geometry: str, kind: str) -> dict[str, Any]:
+    """The manifest of a build of the format ``kind``, without its files."""
     model = cycles(pipeline)
     return {
-        "format": FORMAT,
+        "format": kind,
         "version": VERSION,
         "graph_hash": pipeline.graph.content_hash,
         "geometry_hash": geometry,
         "qlight": __version__,
-        "folding": {name: list(fold) for name, fold in pipeline.folding.items()},
+        "folding": {name: fold.entry for name, fold in pipeline.folding.items()},
         "image_bytes": pipeline.image_bytes,
         "classes": pipeline.classes,
         "parameter_words": pipeline.words,
+        "dram": [
+            {"layer": unit.layer, "file": f"{DRAM}/{dram_file(unit)}", "bytes": unit.dram_bytes, "port_bits": unit.port_bits}
+            for unit in pipeline.streamed
+        ],
         "cycles": {"image": model.image, "latency": model.latency, "slowest": model.slowest, "units": model.units},
     }
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest, with the fields that are read here of the right types."""
-    wanted = {"graph_hash": str, "geometry_hash": str, "folding": dict, "files": dict}
-    try:
-        if path.stat().st_size > _MOST_MANIFEST_BYTES:
-            raise ValueError("it is too large")
-        manifest = json.loads(path.read_text(encoding="ascii"))
-        if not isinstance(manifest, dict) or (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
-            raise ValueError(f"it is not of format {FORMAT} version {VERSION}")
-        for name, kind in wanted.items():
-            if not isinstance(manifest.get(name), kind):
-                raise ValueError(f"`{name}` is missing")
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Expected {str(path)!r} to be the manifest of a build, but it is damaged ({error}); export it again.") from error
-    return manifest
-
-
-def _check_file(folder: Path, name: Any, stated: Any) -> None:
-    path = folder / str(name)
-    if Path(str(name)).is_absolute() or ".." in Path(str(name)).parts:
-        raise InputError(f"Expected the manifest of {str(folder)!r} to name files in it, but got {name!r}; export it again.")
-    try:
-        found = _sha256(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"Expected the build {str(folder)!r} to hold {name}, but it cannot be read ({error.strerror}).") from error
-    if found != stated:
-        raise InputError(
-            f"Expected {name} of the build {str(folder)!r} to have the checksum in its manifest, but it is changed or cut off "
-            f"({path.stat().st_size} bytes); export it again."
-        )
-
-
-@contextlib.contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``folder`` when the block ends, and goes where it fails."""
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"Expected `folder` to be new, empty or a build, but {str(folder)!r} holds something else; choose another.")
-    part = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o777 & ~mask)  # mkdtemp makes folders private
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-            folder.replace(old)
-            part.replace(folder)
-            shutil.rmtree(old)
-        else:
-            part.replace(folder)
-    except OSError as error:
-        raise InputError(
-            f"Expected `folder` to be a folder that can be written, but {str(folder)!r} cannot ({error.strerror}); choose another."
-        ) from error
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

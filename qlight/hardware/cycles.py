@@ -1,6 +1,7 @@
 """The cycle model: cycles an image in steady state, the first image's latency, and what each unit does meanwhile.
 
-Both are those of simulation, exactly, where the input stream always has data and the output stream is always ready.
+Both are those of simulation, exactly, where the input stream always has data, the output stream is always ready, and a memory with streamed
+weights answers at once (`qlight.hardware.timing_streamed`).
 """
 
 from __future__ import annotations

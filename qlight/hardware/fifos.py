@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qlight.hardware.timing import transfer_times
-from qlight.hardware.units import Fifo, Mvtu, Pool, Unit
+from qlight.hardware.units import Fifo, Mvtu, Pool, StreamedMvtu, Unit
 from qlight.intgraph.nodes import Array
 
 #: one word in the memory, one at the output
@@ -28,6 +28,8 @@ _MOST_IMAGES = 64
 
 def unit_cycles(unit: Unit) -> int:
     """Cycles an image that a unit needs where its streams never wait."""
+    if isinstance(unit, StreamedMvtu):  # the port gives a word a cycle
+        return max(unit.vectors * unit.synapse_folds * unit.neuron_folds, unit.dram_words)
     if isinstance(unit, Mvtu):
         return unit.vectors * unit.synapse_folds * unit.neuron_folds
     return max(unit.source.beats, unit.target.beats) if not isinstance(unit, Pool) else unit.source.beats

@@ -1,4 +1,8 @@
-"""How parallel each layer is: PE rows and SIMD columns of its matrix a cycle, given or chosen for a number of cycles an image."""
+"""How each layer is folded: PE rows and SIMD columns of its matrix a cycle, where its weights lie, and how its products are made.
+
+A folding is given, or chosen (with all weights on chip) for a number of cycles an image. An entry of one that is given is a list
+[PE, SIMD], or a mapping with `pe` and `simd`, and what is not the default of ``weights``, ``multiply`` and ``port_bits`` of `Fold`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from qlight.errors import InputError, nearest
+from qlight.hardware.dram import PORT_BITS, stream_words
 from qlight.hardware.layers import BEAT_BYTES, Layer
 
 #: the default parallelism: the slowest layer makes sqrt(products)/12 of its products a cycle. That is 128 of 2.4 million at width 0.125 and
@@ -14,11 +19,48 @@ from qlight.hardware.layers import BEAT_BYTES, Layer
 _MODEST = 12
 
 
+#: where weights lie: in memories of the unit, or in DRAM, from where each is read once an image
+RESIDENT, STREAMED = "resident", "streamed"
+#: how products are made: as `qlight.hardware.pipeline.implementation` thinks best, of LUTs, of DSP multipliers, or four a DSP multiplier of
+#: UltraScale+
+AUTO, LUT, DSP, DSP4 = "auto", "lut", "dsp", "dsp4"
+_WORDS = {"weights": (RESIDENT, STREAMED), "multiply": (AUTO, LUT, DSP, DSP4), "port_bits": PORT_BITS}
+
+
 class Fold(NamedTuple):
-    """PE outputs (rows) at a time, SIMD inputs (columns) at a time."""
+    """How a layer is folded.
+
+    Attributes:
+        pe: outputs (rows) at a time.
+        simd: inputs (columns) at a time.
+        weights: `RESIDENT` or `STREAMED`.
+        multiply: `AUTO`, `LUT`, `DSP` or `DSP4`.
+        port_bits: width of the memory port of streamed weights, of `PORT_BITS`.
+    """
 
     pe: int
     simd: int
+    weights: str = RESIDENT
+    multiply: str = AUTO
+    port_bits: int = 64
+
+    @property
+    def streamed(self) -> bool:
+        return self.weights == STREAMED
+
+    @property
+    def entry(self) -> list[int] | dict[str, int | str]:
+        """As JSON has it.
+
+        >>> Fold(4, 8).entry
+        [4, 8]
+        >>> Fold(4, 8, "streamed").entry
+        {'pe': 4, 'simd': 8, 'weights': 'streamed'}
+        """
+        if self == Fold(self.pe, self.simd):
+            return [self.pe, self.simd]
+        default = Fold._field_defaults
+        return {name: value for name, value in self._asdict().items() if name not in default or value != default[name]}
 
 
 Folding = dict[str, Fold]
@@ -40,11 +82,23 @@ def window_lanes(layer: Layer, simd: int) -> int:
 
 
 def layer_cycles(layer: Layer, fold: Fold) -> int:
-    """Cycles an image of the layer's slowest cell: the MVTU, or the window generator that feeds it a beat a cycle."""
+    """Cycles an image of the layer's slowest cell: the MVTU, the window generator that feeds it a beat a cycle, or the memory port.
+
+    With streamed weights the window generator sees the map once a fold of the outputs, and the port gives a word a cycle at best.
+    """
     products = layer.products // (fold.pe * fold.simd)
-    if not layer.windowed:
-        return products
-    return max(products, layer.vectors * layer.window * layer.source.channels // window_lanes(layer, fold.simd))
+    windows = layer.vectors * layer.window * layer.source.channels // window_lanes(layer, fold.simd) if layer.windowed else 0
+    if not fold.streamed:
+        return max(products, windows)
+    return max(products, windows * (layer.outputs // fold.pe), dram_words(layer, fold))
+
+
+def dram_words(layer: Layer, fold: Fold) -> int:
+    """Words of ``port_bits`` bits that a layer reads from DRAM an image, all weights once; 0 if they are resident."""
+    if not fold.streamed:
+        return 0
+    rows = layer.inputs * layer.outputs // (fold.pe * fold.simd)
+    return stream_words(rows, fold.pe * fold.simd * layer.node.weight_bits, fold.port_bits)
 
 
 def fastest(layer: Layer) -> int:
@@ -86,7 +140,7 @@ def checked(layers: Sequence[Layer], folding: Mapping[str, Any]) -> Folding:
     """A folding that was given, in the order of the layers.
 
     Raises:
-        InputError: it is no mapping of every layer to (PE, SIMD) that divide its rows and columns; the message names the layer.
+        InputError: it is no mapping of every layer to an entry whose PE and SIMD divide its rows and columns; the message names the layer.
     """
     if not isinstance(folding, Mapping):
         raise InputError(f"Expected `folding` to be a mapping of layers to (PE, SIMD), but got {type(folding).__name__}.")
@@ -105,7 +159,13 @@ def checked(layers: Sequence[Layer], folding: Mapping[str, Any]) -> Folding:
 
 
 def _checked_fold(layer: Layer, fold: Any) -> Fold:
-    pair = tuple(fold) if isinstance(fold, list | tuple) else ()
+    options: dict[str, Any] = {}
+    pair: tuple[Any, ...] = tuple(fold) if isinstance(fold, list | tuple) else ()
+    if isinstance(fold, Mapping):
+        options = {str(name): value for name, value in fold.items() if name not in ("pe", "simd")}
+        pair = fold.get("pe"), fold.get("simd")
+    elif isinstance(fold, Fold):
+        pair, options = (fold.pe, fold.simd), {name: getattr(fold, name) for name in _WORDS}
     if len(pair) != 2 or any(isinstance(each, bool) or not isinstance(each, int) or each < 1 for each in pair):
         raise InputError(f"Expected `folding` of {layer.name!r} to be a pair of positive integers (PE, SIMD), but got {fold!r}.")
     for each, total, name, what in zip(pair, (layer.outputs, layer.inputs), ("PE", "SIMD"), ("outputs", "inputs"), strict=True):
@@ -115,7 +175,13 @@ def _checked_fold(layer: Layer, fold: Any) -> Fold:
                 f"Expected `folding` of {layer.name!r} to have a {name} that divides its {total} {what}, but got {each}; "
                 f"try {' or '.join(legal)}."
             )
-    return Fold(*pair)
+    for name, value in options.items():
+        known = _WORDS.get(name)
+        if known is None:
+            raise InputError(f"Expected `folding` of {layer.name!r} to have pe, simd, {', '.join(_WORDS)}, but got {name!r}; leave it out.")
+        if value not in known or isinstance(value, bool):
+            raise InputError(f"Expected `{name}` of {layer.name!r} to be one of {', '.join(map(str, known))}, but got {value!r}.")
+    return Fold(*pair, **options)
 
 
 def _floor(layers: Sequence[Layer]) -> tuple[int, str]:
@@ -130,11 +196,12 @@ def _floor(layers: Sequence[Layer]) -> tuple[int, str]:
 def cost(layer: Layer, fold: Fold) -> int:
     """About how many LUTs the products, comparisons and converters of a layer take; only its ratios matter.
 
-    Two a product of single bits (1.6 to 2 were measured with Yosys for 1 x 1 and 2 x 2 bits), half one a bit of a comparator, of which
-    every PE has one a threshold, and three a bit of a beat where the window must be converted: a SIMD that does not divide the channels.
+    Two a product of single bits (1.6 to 2 were measured with Yosys for 1 x 1 and 2 x 2 bits), one a bit of a comparator with its memory, of
+    which every PE has one a bit of its codes, and three a bit of a beat where the window must be converted: a SIMD that does not divide the
+    channels.
     """
     products = 2 * fold.pe * fold.simd * layer.node.weight_bits * layer.source.bits
-    comparisons = fold.pe * layer.levels * layer.accumulator.bits // 2
+    comparisons = fold.pe * layer.levels.bit_length() * layer.accumulator.bits
     converted = layer.windowed and layer.source.channels % fold.simd != 0
     return products + comparisons + (3 * fold.simd * layer.source.bits if converted else 0)
 

@@ -1,31 +1,35 @@
 """Weights, thresholds and directions as the cells read them: memory files (`$readmemh`) and the parameter word stream.
 
-An MVTU's weight memory has a row for each cycle of a vector, nf * SF + sf; the code of (pe, simd) is at bit (pe * SIMD + simd) * bits. A
-row of its threshold memory serves PE channels: from the least significant bit on, for each pe the thresholds T_0, T_1, ... of ACC_BITS + 1
-bits and the direction bit (1: d = -1). The word stream has the same in 32-bit words, unit after unit.
+An MVTU's weight memory has a row for each cycle of a vector, nf * SF + sf; the code of (pe, simd) is at bit (pe * SIMD + simd) * bits.
+Its thresholds are searched bit by bit, so they are sorted as a growing code passes them, descending where the direction is -1, and stage s
+of the search has a memory of its own in every PE: in row nf * 2^s + code, with the s upper bits of the code, threshold
+(2 * code + 1) * 2^(OUTPUT_BITS - 1 - s) - 1 of channel nf * PE + pe, in ACC_BITS + 1 bits; in stage 0 the direction bit (1: d = -1) is on
+top. The word stream has the weights' rows in 32-bit words, then every channel's sorted thresholds with its direction; unit after unit.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 
 from qlight.hardware.layers import Layer
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Mvtu, Pool
+from qlight.hardware.units import Mvtu, Pool, StreamedMvtu
 from qlight.intgraph.nodes import Array
 
 WORD_BITS = 32
 
 
 def memory_files(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    """(name, text) of every memory file, in the order of the units: ``<unit>.weights.mem``, ``.thresholds.mem``, ``.directions.mem``."""
+    """(name, text) of every memory file, in the order of the units; names of thresholds have a folder."""
     for unit, layer in _loaded(pipeline):
         if isinstance(unit, Mvtu):
-            yield weight_file(unit), hex_lines(weight_rows(layer, unit), unit.row_bits)
-            if unit.levels:
-                yield threshold_file(unit), hex_lines(threshold_rows(layer, unit), threshold_row_bits(unit))
+            if not isinstance(unit, StreamedMvtu):
+                yield weight_file(unit), hex_lines(weight_rows(layer, unit), unit.row_bits)
+            for pe, stage in itertools.product(range(unit.pe if unit.levels else 0), range(unit.output_bits)):
+                yield threshold_file(threshold_folder(unit), pe, stage), _threshold_memory(layer, unit, pe, stage)
         else:
             yield direction_file(unit), hex_lines(pack_bits(_falling(layer)[None]), unit.channels)
 
@@ -34,16 +38,16 @@ def parameter_words(pipeline: Pipeline) -> Array:
     """uint32: the words that load a network at run time, in the order of the units.
 
     A unit's words: its weight rows, each padded to whole words, least significant first; for every channel in order (nf, then pe) its
-    thresholds, sign-extended, and a word with the direction in bit 0. A pool's: bit c % 32 of word c // 32 for channel c.
+    thresholds, sign-extended, and a word with the direction in bit 0. A pool's: bit c % 32 of word c // 32 for channel c. Weights in DRAM
+    are not among them (`dram_weights`).
     """
-    found = []
+    found = [np.empty(0, np.uint32)]
     for unit, layer in _loaded(pipeline):
         if isinstance(unit, Mvtu):
-            found.append(_words(weight_rows(layer, unit)))
+            if not isinstance(unit, StreamedMvtu):
+                found.append(_words(weight_rows(layer, unit)))
             if unit.levels:
-                threshold = layer.threshold
-                assert threshold is not None
-                rows = np.concatenate([threshold.thresholds, _falling(layer)[:, None]], axis=1)
+                rows = np.concatenate([sorted_thresholds(layer), _falling(layer)[:, None]], axis=1)
                 found.append(rows.astype("<i4").view("<u4").ravel())
         else:
             found.append(_words(pack_bits(_falling(layer)[None])))
@@ -52,14 +56,33 @@ def parameter_words(pipeline: Pipeline) -> Array:
     return words
 
 
+def dram_weights(pipeline: Pipeline) -> Iterator[tuple[str, Array]]:
+    """(name, uint8) of what must lie in DRAM for each streamed layer, in the order of the memory ports (`qlight.hardware.dram`)."""
+    for unit, layer in _loaded(pipeline):
+        if isinstance(unit, StreamedMvtu):
+            codes = _row_codes(layer, unit).reshape(1, -1)
+            found = pack_codes(codes, unit.weight_bits).ravel()
+            yield dram_file(unit), np.pad(found, (0, unit.dram_bytes - len(found)))
+
+
+def dram_file(unit: StreamedMvtu) -> str:
+    """File name of the weights of a streamed layer."""
+    return f"{unit.name}.weights.bin"
+
+
 def weight_file(unit: Mvtu) -> str:
     """File name of an MVTU's weights."""
     return f"{unit.name}.weights.mem"
 
 
-def threshold_file(unit: Mvtu) -> str:
-    """File name of an MVTU's thresholds."""
-    return f"{unit.name}.thresholds.mem"
+def threshold_folder(unit: Mvtu) -> str:
+    """What the names of an MVTU's threshold files begin with: a folder."""
+    return f"{unit.name}.thresholds/"
+
+
+def threshold_file(prefix: str, pe: int, stage: int) -> str:
+    """Name of the memory file of a stage of a PE, as qlight_threshold makes it from its THRESHOLD_FILE."""
+    return f"{prefix}{pe}_{stage}.mem"
 
 
 def direction_file(unit: Pool) -> str:
@@ -69,24 +92,32 @@ def direction_file(unit: Pool) -> str:
 
 def weight_rows(layer: Layer, unit: Mvtu) -> Array:
     """uint8, (NF * SF) x bytes: the rows of the weight memory, little-endian."""
+    return pack_codes(_row_codes(layer, unit), unit.weight_bits)
+
+
+def _row_codes(layer: Layer, unit: Mvtu) -> Array:
+    """uint8, (NF * SF) x (PE * SIMD): the codes of every row, in bits above those of a code whatever a negative one has."""
     codes = layer.node.weight.reshape(unit.neuron_folds, unit.pe, unit.synapse_folds, unit.simd)
     rows = codes.transpose(0, 2, 1, 3).reshape(unit.neuron_folds * unit.synapse_folds, -1)
-    return pack_codes(rows.astype(np.uint8), unit.weight_bits)  # int8 to uint8 keeps the bits
+    return rows.astype(np.uint8)  # int8 to uint8 keeps the bits
 
 
-def threshold_row_bits(unit: Mvtu) -> int:
-    """Bits of a row of the threshold memory."""
-    return unit.pe * (unit.levels * (unit.acc_bits + 1) + 1)
-
-
-def threshold_rows(layer: Layer, unit: Mvtu) -> Array:
-    """uint8, NF x bytes: the rows of the threshold memory, little-endian."""
+def sorted_thresholds(layer: Layer) -> Array:
+    """int32, channels x T: each channel's thresholds in the order in which a growing code passes them."""
     assert layer.threshold is not None
+    ascending = np.sort(layer.threshold.thresholds, axis=1)
+    return np.where(_falling(layer)[:, None] == 1, ascending[:, ::-1], ascending)
+
+
+def _threshold_memory(layer: Layer, unit: Mvtu, pe: int, stage: int) -> str:
+    """The text of a stage's memory file."""
     bits = unit.acc_bits + 1
-    thresholds = layer.threshold.thresholds.astype(np.int64)
-    spread = (thresholds[..., None] >> np.arange(bits)) & 1  # arithmetic shift: the sign fills what int32 has not
-    channels = np.concatenate([spread.reshape(unit.mh, -1), _falling(layer)[:, None]], axis=1)
-    return pack_bits(channels.reshape(unit.neuron_folds, -1))
+    step = 1 << (unit.output_bits - stage)
+    levels = sorted_thresholds(layer)[pe :: unit.pe, step // 2 - 1 :: step].astype(np.int64) & ((1 << bits) - 1)
+    if stage == 0:
+        levels |= _falling(layer)[pe :: unit.pe, None] << bits
+    digits = -(-(bits + (stage == 0)) // 4)
+    return "".join(f"{level:0{digits}x}\n" for level in levels.ravel().tolist())
 
 
 def pack_codes(rows: Array, bits: int) -> Array:

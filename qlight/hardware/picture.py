@@ -10,11 +10,13 @@ from typing import Any
 from qlight.errors import InputError
 from qlight.hardware.cycles import Cycles, cycles
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import IMPLEMENTATIONS, Dwc, Fifo, Mvtu, Pool, Swg, Unit
+from qlight.hardware.units import IMPLEMENTATIONS, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 
 FORMATS = (".png", ".svg", ".pdf")
 _COLORS = {Fifo: "#d8dee9", Dwc: "#e5d3b3", Swg: "#b8d8ba", Mvtu: "#a8c5e8", Pool: "#e3b9c8"}
+_COLORS |= {Replay: "#c9d9c3", Reorder: "#c9d9c3", StreamedMvtu: "#8fb2dd"}
 _NAMES = {Fifo: "FIFO", Dwc: "DWC", Swg: "SWG", Mvtu: "MVTU", Pool: "pool"}
+_NAMES |= {Replay: "replay", Reorder: "reorder", StreamedMvtu: "MVTU, DRAM"}
 #: inches of a box with its arrow, and of a row
 _STEP, _ROW, _BOX = 1.75, 1.0, 1.25
 
@@ -51,6 +53,8 @@ def save_picture(pipeline: Pipeline, path: str | Path) -> None:
 
 def describe(unit: Unit) -> str:
     """A unit's parameters in a few words, in two lines at most."""
+    if isinstance(unit, StreamedMvtu):
+        return f"PE {unit.pe} SIMD {unit.simd}\n{unit.dram_bytes:,} B an image"
     if isinstance(unit, Mvtu):
         kind = IMPLEMENTATIONS[unit.implementation]
         return f"PE {unit.pe} SIMD {unit.simd}\n{kind}"
@@ -58,6 +62,10 @@ def describe(unit: Unit) -> str:
         return f"{unit.kernel[0]} x {unit.kernel[1]} on\n{unit.height} x {unit.width} x {unit.channels}"
     if isinstance(unit, Fifo):
         return f"{unit.depth:,} deep"
+    if isinstance(unit, Replay):
+        return f"{unit.times:,} times\n{unit.frame:,} beats"
+    if isinstance(unit, Reorder):
+        return f"{unit.outer:,} x {unit.inner:,}"
     if isinstance(unit, Pool):
         return "2 x 2, " + ("max or min" if unit.directed else "max")
     return f"{unit.source.lanes} to {unit.target.lanes}"

@@ -10,9 +10,25 @@ from typing import Any
 
 from qlight.errors import InputError
 from qlight.hardware.fifos import depths
-from qlight.hardware.folding import Fold, Folding, checked, choose, window_lanes
+from qlight.hardware.folding import AUTO, DSP4, LUT, Fold, Folding, checked, choose, window_lanes
 from qlight.hardware.layers import BEAT_BYTES, Layer, layers
-from qlight.hardware.units import MULTIPLY, PACKED, PLANES, XNOR, Dwc, Fifo, Mvtu, Pool, Stream, Swg, Unit
+from qlight.hardware.units import (
+    FOUR,
+    MULTIPLY,
+    PACKED,
+    PLANES,
+    XNOR,
+    Dwc,
+    Fifo,
+    Mvtu,
+    Pool,
+    Reorder,
+    Replay,
+    Stream,
+    StreamedMvtu,
+    Swg,
+    Unit,
+)
 from qlight.intgraph import Conv2d, Graph
 from qlight.intgraph.nodes import BIPOLAR, SIGNED
 
@@ -23,7 +39,7 @@ class Pipeline:
 
     Attributes:
         graph: whose weights and thresholds it is loaded with.
-        folding: (PE, SIMD) of each layer.
+        folding: of each layer.
         layers: what of the graph each MVTU runs.
         units: from the input stream of `BEAT_BYTES` pixels' bytes a beat to one accumulator a beat.
     """
@@ -48,6 +64,16 @@ class Pipeline:
         """Parameter words that a load takes."""
         return sum(unit.words for unit in self.units if isinstance(unit, Mvtu | Pool))
 
+    @property
+    def streamed(self) -> tuple[StreamedMvtu, ...]:
+        """The units whose weights lie in DRAM, in the order of their memory ports."""
+        return tuple(unit for unit in self.units if isinstance(unit, StreamedMvtu))
+
+    @property
+    def dram_bytes(self) -> int:
+        """Bytes of weights that an image reads from DRAM."""
+        return sum(unit.dram_bytes for unit in self.streamed)
+
     def unit(self, name: str) -> Unit:
         """The unit of this name."""
         return next(unit for unit in self.units if unit.name == name)
@@ -57,7 +83,8 @@ def make_pipeline(graph: Graph, folding: Mapping[str, Any] | None = None, target
     """The pipeline of a graph.
 
     Args:
-        folding: {layer: (PE, SIMD)}; None: chosen for ``target_cycles``, or a modest parallelism (`qlight.hardware.folding`).
+        folding: {layer: (PE, SIMD)}, or a mapping in place of the pair (`qlight.hardware.folding`); None: chosen for ``target_cycles``,
+            or a modest parallelism.
         target_cycles: the most cycles between two images; not with ``folding``.
 
     Raises:
@@ -89,33 +116,41 @@ def make_pipeline(graph: Graph, folding: Mapping[str, Any] | None = None, target
     return Pipeline(graph, folds, found, tuple(units))
 
 
-def implementation(layer: Layer, simd: int) -> int:
+def implementation(layer: Layer, simd: int, multiply: str = AUTO) -> int:
     """How the MVTU of a layer multiplies.
 
     XNOR where weights and activations are -1 and +1, bit planes up to 2 x 2 bits and where activations are -1 and +1, two products a
     multiply up to 4 x 4 bits, else one multiply a product.
+
+    Args:
+        multiply: AUTO: as above. LUT: XNOR or bit planes, where they can (signed weights with -1 and +1 are negated). DSP: one or two
+            products a multiply. DSP4: four, where they fit a multiplier of UltraScale+, else as DSP.
     """
     weight, activation = layer.node.weight_bits, layer.source.bits
-    if layer.source.encoding == BIPOLAR:
-        if layer.node.weight_encoding == SIGNED:
-            return MULTIPLY
-        return XNOR if weight == 1 else PLANES
-    if weight <= 2 and activation <= 2:
-        return PLANES
-    # the width of two packed products' sum that qlight_mvtu takes
-    packed = weight <= 4 and activation <= 4 and 2 * weight + activation + (simd - 1).bit_length() <= 24
-    return PACKED if packed else MULTIPLY
+    bipolar, signed = layer.source.encoding == BIPOLAR, layer.node.weight_encoding == SIGNED
+    small = bipolar or (weight <= 2 and activation <= 2)
+    if not (bipolar and signed) and (multiply == LUT or (multiply == AUTO and small)):
+        return XNOR if bipolar and weight == 1 else PLANES
+    if bipolar:
+        return MULTIPLY
+    if multiply == DSP4 and weight + activation <= 8:
+        return FOUR
+    # the width of two packed products' sum that qlight_dot takes
+    fits = 2 * weight + activation + (simd - 1).bit_length() <= 24
+    return PACKED if fits and (multiply != AUTO or (weight <= 4 and activation <= 4)) else MULTIPLY
 
 
 def _append_layer(units: list[Unit], layer: Layer, fold: Fold, stream: Stream, first: bool) -> Stream:
     """The units of a layer, from the stream that the one before makes; the stream that it makes itself."""
     name, node = layer.name, layer.node
+    times = layer.outputs // fold.pe if fold.streamed else 1  # that the unit wants the map
     if isinstance(node, Conv2d) and layer.windowed:
         if not first:  # a window generator's rows buffer the input stream
             _queue(units, f"{name}_fifo", name, stream)
         height, width, channels = layer.source.shape
         stream = _convert(units, f"{name}_dwc", name, stream, window_lanes(layer, fold.simd))
-        windows = Stream(stream.bits, stream.lanes, layer.vectors * layer.inputs // stream.lanes)
+        stream = _repeat(units, name, stream, times)
+        windows = Stream(stream.bits, stream.lanes, times * layer.vectors * layer.inputs // stream.lanes)
         units.append(Swg(f"{name}_swg", name, stream, windows, channels, height, width, node.kernel, node.padding, node.pad_code))
         stream = _convert(units, f"{name}_window_dwc", name, windows, fold.simd)
         if stream is not windows:  # windows come more slowly than the first fold takes them: the next vector waits here, whole
@@ -127,8 +162,11 @@ def _append_layer(units: list[Unit], layer: Layer, fold: Fold, stream: Stream, f
         stream = _convert(units, f"{name}_dwc", name, stream, fold.simd)
         if wider:
             _queue(units, f"{name}_fifo", name, stream)
+        stream = _repeat(units, name, stream, times)
     units.append(_mvtu(layer, fold, stream))
     stream = units[-1].target
+    if times > 1 and layer.vectors > 1:
+        units.append(Reorder(f"{name}_reorder", name, stream, stream, times, layer.vectors))
     for pool in layer.pools:
         pooled = Stream(stream.bits, stream.lanes, (pool.height // 2) * (pool.width // 2) * pool.channels // stream.lanes)
         units.append(Pool(pool.name, name, stream, pooled, pool.channels, pool.height, pool.width, pool.directed))
@@ -136,10 +174,19 @@ def _append_layer(units: list[Unit], layer: Layer, fold: Fold, stream: Stream, f
     return stream
 
 
+def _repeat(units: list[Unit], name: str, stream: Stream, times: int) -> Stream:
+    """Every image ``times`` times."""
+    if times == 1:
+        return stream
+    repeated = Stream(stream.bits, stream.lanes, times * stream.beats)
+    units.append(Replay(f"{name}_replay", name, stream, repeated, stream.beats, times))
+    return repeated
+
+
 def _mvtu(layer: Layer, fold: Fold, stream: Stream) -> Mvtu:
     accumulator = layer.accumulator.bits
     output_bits = 0 if layer.threshold is None else layer.threshold.bits
-    return Mvtu(
+    resident = Mvtu(
         layer.name,
         layer.name,
         stream,
@@ -155,8 +202,9 @@ def _mvtu(layer: Layer, fold: Fold, stream: Stream) -> Mvtu:
         bipolar=layer.source.encoding == BIPOLAR,
         output_bits=output_bits,
         acc_bits=accumulator,
-        implementation=implementation(layer, fold.simd),
+        implementation=implementation(layer, fold.simd, fold.multiply),
     )
+    return StreamedMvtu(**vars(resident), port_bits=fold.port_bits) if fold.streamed else resident
 
 
 def _convert(units: list[Unit], name: str, layer: str, stream: Stream, lanes: int) -> Stream:

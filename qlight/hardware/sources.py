@@ -1,14 +1,24 @@
-"""Where the SystemVerilog cells are: ``hw/`` of a checkout, or the copy that a wheel ships beside the package's modules."""
+"""Where the sources of the hardware are: ``hw/`` of a checkout, or the copy that a wheel ships beside the package's modules."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import qlight
 from qlight.errors import InputError
 
-#: the cells that a top level instantiates, one file each
-CELLS = ("qlight_control", "qlight_dwc", "qlight_fifo", "qlight_mvtu", "qlight_pool", "qlight_swg")
+#: the cells of a top level, one file each
+CELLS = (
+    *("qlight_control", "qlight_dot", "qlight_dwc", "qlight_fifo", "qlight_mvtu", "qlight_mvtu_stream", "qlight_pool", "qlight_reorder"),
+    *("qlight_replay", "qlight_swg", "qlight_threshold", "qlight_weight_reader", "qlight_weight_registers"),
+)
+
+#: the units of the HLS twin, and its test bench
+UNITS = (
+    *("qlight_codes.hpp", "qlight_dot.hpp", "qlight_dwc.hpp", "qlight_mvtu.hpp", "qlight_pool.hpp", "qlight_swg.hpp"),
+    *("qlight_threshold.hpp", "testbench.cpp"),
+)
 
 
 def rtl_folder() -> Path:
@@ -17,11 +27,16 @@ def rtl_folder() -> Path:
     Raises:
         InputError: this installation has none.
     """
-    package = Path(qlight.__file__).parent
-    for folder in (package / "hw" / "rtl", package.parent / "hw" / "rtl"):
-        if (folder / f"{CELLS[0]}.sv").is_file():
-            return folder
-    raise InputError("Expected the SystemVerilog cells in hw/rtl of this installation, but there are none; install qlight again.")
+    return _folder("rtl", f"{CELLS[0]}.sv", "SystemVerilog cells")
+
+
+def hls_folder() -> Path:
+    """The folder of the HLS twin's units.
+
+    Raises:
+        InputError: this installation has none.
+    """
+    return _folder("hls", UNITS[0], "C++ units")
 
 
 def cell_sources() -> dict[str, str]:
@@ -30,12 +45,32 @@ def cell_sources() -> dict[str, str]:
     Raises:
         InputError: a cell is missing.
     """
-    folder = rtl_folder()
+    return _texts(rtl_folder(), [f"{cell}.sv" for cell in CELLS], "cell")
+
+
+def unit_sources() -> dict[str, str]:
+    """The text of every file of the HLS twin by file name.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    return _texts(hls_folder(), UNITS, "unit")
+
+
+def _folder(name: str, file: str, what: str) -> Path:
+    package = Path(qlight.__file__).parent
+    for folder in (package / "hw" / name, package.parent / "hw" / name):
+        if (folder / file).is_file():
+            return folder
+    raise InputError(f"Expected the {what} in hw/{name} of this installation, but there are none; install qlight again.")
+
+
+def _texts(folder: Path, names: Sequence[str], what: str) -> dict[str, str]:
     found = {}
-    for cell in CELLS:
-        path = folder / f"{cell}.sv"
+    for name in names:
+        path = folder / name
         try:
-            found[path.name] = path.read_text(encoding="utf-8")
+            found[name] = path.read_text(encoding="utf-8")
         except OSError as error:
-            raise InputError(f"Expected the cell {path}, but it cannot be read ({error.strerror}); install qlight again.") from error
+            raise InputError(f"Expected the {what} {path}, but it cannot be read ({error.strerror}); install qlight again.") from error
     return found

@@ -1,7 +1,7 @@
 """When every beat of every stream moves: the cells of hw/rtl as a timed event graph, solved for a few images at once.
 
 A cell is rules of the form "beat i of one stream comes at least d cycles after beat j of another": a FIFO's beat leaves a cycle after it
-came and comes a cycle after the beat `depth` before it left; an MVTU's result leaves six cycles after its last product was issued. The
+came and comes a cycle after the beat `depth` before it left; an MVTU's result leaves some cycles after its last product was issued. The
 earliest times that keep all rules are those of the hardware, which does everything as early as it can. They are found by applying the rules
 over and over to whole arrays (a least fixed point; later beats never act on earlier ones), instead of stepping through cycles.
 
@@ -12,21 +12,15 @@ without gaps. A stopped unit is ahead of the one behind it, so this moves no bea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Swg, Unit
+from qlight.hardware.event_rules import BufferRules, DwcRules, FifoRules, Rules, at_least, in_turn
+from qlight.hardware.timing_streamed import StreamedMvtuRules, reorder_rules, replay_rules
+from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 from qlight.intgraph.nodes import Array
 
-#: cycles from the issue of an MVTU's last product to its result at the output
-MVTU_LATENCY = 6
 _SWEEPS = 10_000
-
-
-class _Rules(Protocol):
-    def apply(self, source: Array, target: Array) -> None:
-        """Raise the times of both streams, in place, as far as this unit's rules ask."""
 
 
 def transfer_times(units: Sequence[Unit], images: int, period: int | None = None) -> list[Array]:
@@ -45,7 +39,7 @@ def transfer_times(units: Sequence[Unit], images: int, period: int | None = None
     if period is not None:
         beats = units[0].source.beats
         streams[0] = np.maximum(streams[0], np.repeat(np.arange(images) * period, beats))
-        _in_turn(streams[0])
+        in_turn(streams[0])
     rules = [_rules(unit, images, period) for unit in units]
     before = -1
     for _ in range(_SWEEPS):
@@ -66,111 +60,60 @@ def swg_capacity(unit: Swg) -> int:
     return max(row, frame) * unit.folds
 
 
-def _rules(unit: Unit, images: int, period: int | None) -> _Rules:
+def _rules(unit: Unit, images: int, period: int | None) -> Rules:
     if isinstance(unit, Fifo):
-        return _FifoRules(unit.depth)
+        return FifoRules(unit.depth)
     if isinstance(unit, Dwc):
-        return _DwcRules(unit)
+        return DwcRules(unit.source.lanes, unit.target.lanes)
     if isinstance(unit, Swg):
-        return _SwgRules(unit, images)
+        return _swg_rules(unit, images * unit.source.codes // (unit.channels * unit.height * unit.width))
+    if isinstance(unit, StreamedMvtu):
+        return StreamedMvtuRules(unit, images, period)
     if isinstance(unit, Mvtu):
         return _MvtuRules(unit, images, period)
+    if isinstance(unit, Replay):
+        return replay_rules(unit, images)
+    if isinstance(unit, Reorder):
+        return reorder_rules(unit, images, period)
     assert isinstance(unit, Pool)
     return _PoolRules(unit, images)
 
 
-def _in_turn(times: Array) -> None:
-    """One beat a cycle, in order."""
-    steps = np.arange(len(times))
-    np.maximum.accumulate(times - steps, out=times)
-    times += steps
-
-
-def _raise(times: Array, least: Array) -> None:
-    np.maximum(times, least, out=times)
-
-
-class _FifoRules:
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-
-    def apply(self, source: Array, target: Array) -> None:
-        _in_turn(source)
-        _raise(target, source + 1)
-        _in_turn(target)
-        if 0 < self.depth < len(source):
-            _raise(source[self.depth :], target[: -self.depth] + 1)
-            _in_turn(source)
-
-
-class _DwcRules:
-    def __init__(self, unit: Dwc) -> None:
-        common = int(np.gcd(unit.source.lanes, unit.target.lanes))
-        self.taken, self.given = unit.source.lanes // common, unit.target.lanes // common
-        self.capacity = max(self.taken, self.given) + 2 * min(self.taken, self.given) - 1
-
-    def apply(self, source: Array, target: Array) -> None:
-        _in_turn(source)
-        outputs = np.arange(1, len(target) + 1)
-        _raise(target, source[-(-outputs * self.given // self.taken) - 1] + 1)
-        _in_turn(target)
-        # an input beat comes when so many outputs left that it fits
-        needed = -(-(np.arange(1, len(source) + 1) * self.taken - self.capacity) // self.given)
-        wait = needed > 0
-        _raise(source, np.where(wait, target[needed.clip(1) - 1] + 1, 0))
-        _in_turn(source)
-
-
-class _SwgRules:
-    """``read``: the cycle in which each output beat is read from the buffer, at least one before it leaves."""
-
-    def __init__(self, unit: Swg, images: int) -> None:
-        folds, size = unit.folds, unit.height * unit.width * unit.folds
-        (tall, wide), (top, _, left, _) = unit.kernel, unit.padding
-        out_height, out_width = unit.out_height, unit.out_width
-        rows = np.arange(out_height)[:, None] + np.arange(tall) - top  # oy, ky
-        columns = np.arange(out_width)[:, None] + np.arange(wide) - left  # ox, kx
-        y = rows[:, None, :, None, None]
-        x = columns[None, :, None, :, None]
-        place = (y * unit.width + x) * folds + np.arange(folds)
-        inside = np.broadcast_to((y >= 0) & (y < unit.height) & (x >= 0) & (x < unit.width), place.shape)
-        needs = np.where(inside, place, -1).ravel()
-        needs[0] = max(needs[0], 0)  # the first window waits for the first beat of its image even if it starts with padding
-        frames = np.arange(images)[:, None]
-        self.needs = np.where(needs < 0, -1, needs + frames * size).ravel()
-        self.reads_inside = np.flatnonzero(self.needs >= 0)
-        self.needed = self.needs[self.reads_inside]
-        # room is given back with the last beat of a window
-        oy, ox = np.arange(out_height)[:, None], np.arange(out_width)[None, :]
-        first_used = np.where(oy > top, (oy - top) * unit.width * folds, 0) + np.where(oy >= top, (ox - left).clip(0) * folds, 0)
-        freed = np.empty((out_height, out_width), np.int64)
-        freed.flat[:-1] = first_used.ravel()[1:]  # everything before the next window's first pixel inside of the map
-        freed.flat[-1] = size
-        total = (freed.ravel() + frames * size).ravel()
-        per_window = tall * wide * folds
-        # write i needs the window after which i + 1 - capacity beats are free
-        wanted = np.arange(1, images * size + 1) - swg_capacity(unit)
-        window = np.searchsorted(total, wanted)
-        self.writes_waiting = np.flatnonzero(wanted > 0)
-        self.freed_by = (window[self.writes_waiting] + 1) * per_window - 1
-        self.read = np.zeros(len(self.needs), np.int64)
-
-    def apply(self, source: Array, target: Array) -> None:
-        read = self.read
-        _in_turn(source)
-        read[self.reads_inside] = np.maximum(read[self.reads_inside], source[self.needed] + 1)
-        _raise(read[1:], target[:-1])
-        _in_turn(read)
-        _raise(target, read + 1)
-        _in_turn(target)
-        source[self.writes_waiting] = np.maximum(source[self.writes_waiting], read[self.freed_by] + 1)
-        _in_turn(source)
+def _swg_rules(unit: Swg, frames: int) -> BufferRules:
+    folds, size = unit.folds, unit.height * unit.width * unit.folds
+    (tall, wide), (top, _, left, _) = unit.kernel, unit.padding
+    out_height, out_width = unit.out_height, unit.out_width
+    rows = np.arange(out_height)[:, None] + np.arange(tall) - top  # oy, ky
+    columns = np.arange(out_width)[:, None] + np.arange(wide) - left  # ox, kx
+    y = rows[:, None, :, None, None]
+    x = columns[None, :, None, :, None]
+    place = (y * unit.width + x) * folds + np.arange(folds)
+    inside = np.broadcast_to((y >= 0) & (y < unit.height) & (x >= 0) & (x < unit.width), place.shape)
+    needs = np.where(inside, place, -1).ravel()
+    needs[0] = max(needs[0], 0)  # the first window waits for the first beat of its image even if it starts with padding
+    starts = np.arange(frames)[:, None] * size
+    # room is given back with the last beat of a window
+    oy, ox = np.arange(out_height)[:, None], np.arange(out_width)[None, :]
+    first_used = np.where(oy > top, (oy - top) * unit.width * folds, 0) + np.where(oy >= top, (ox - left).clip(0) * folds, 0)
+    freed = np.empty((out_height, out_width), np.int64)
+    freed.flat[:-1] = first_used.ravel()[1:]  # everything before the next window's first pixel inside of the map
+    freed.flat[-1] = size
+    total = (freed.ravel() + starts).ravel()
+    # write i needs the window after which i + 1 - capacity beats are free
+    wanted = np.arange(1, frames * size + 1) - swg_capacity(unit)
+    window = np.searchsorted(total, wanted)
+    waiting = np.flatnonzero(wanted > 0)
+    return BufferRules(np.where(needs < 0, -1, needs + starts).ravel(), waiting, (window[waiting] + 1) * tall * wide * folds - 1)
 
 
 class _MvtuRules:
-    """Times of the first fold's issues, which read the stream, and of the last issue of every fold."""
+    """Times of the first fold's issues, which read the stream, and of the last issue of every fold.
+
+    ``latency``: cycles from that issue to the result at the output.
+    """
 
     def __init__(self, unit: Mvtu, images: int, period: int | None) -> None:
+        self.latency = 4 + 2 * unit.output_bits
         self.vectors, self.sf, self.nf = images * unit.vectors, unit.synapse_folds, unit.neuron_folds
         self.ends = np.zeros((self.vectors, self.nf), np.int64)
         within = np.concatenate([np.arange(self.sf), (np.arange(1, self.nf) + 1) * self.sf - 1])
@@ -182,15 +125,15 @@ class _MvtuRules:
         if self.pace is not None:
             first = np.maximum.accumulate(reads[:, 0] - self.pace) + self.pace
             reads[:, 0] = first
-        # while a result waits, what is issued MVTU_LATENCY issues later waits as well
+        # while a result waits, what is issued `latency` issues later waits as well
         flat = self.ends.ravel()
-        fold, rest = divmod(MVTU_LATENCY - 1, self.sf)
+        fold, rest = divmod(self.latency - 1, self.sf)
         stopped = np.zeros_like(flat)
         if len(flat) > fold + 1:
             stopped[fold + 1 :] = target[: -fold - 1]
         stopped = stopped.reshape(self.ends.shape)
         reads[:, rest] = np.maximum(reads[:, rest], stopped[:, 0])
-        _raise(self.ends, stopped + self.sf - 1 - rest)
+        at_least(self.ends, stopped + self.sf - 1 - rest)
         times = np.concatenate([reads, self.ends[:, 1:]], axis=1).ravel() - self.issue
         np.maximum.accumulate(times, out=times)
         times = (times + self.issue).reshape(self.vectors, -1)
@@ -198,7 +141,7 @@ class _MvtuRules:
         self.ends[:, 0] = times[:, self.sf - 1]
         self.ends[:, 1:] = times[:, self.sf :]
         steps = np.arange(len(target)) * self.sf  # results are SF places apart in the pipeline
-        _raise(target, self.ends.ravel() + MVTU_LATENCY)
+        at_least(target, self.ends.ravel() + self.latency)
         np.maximum.accumulate(target - steps, out=target)
         target += steps
 
@@ -216,8 +159,8 @@ class _PoolRules:
         self.result = before[self.waiting] - 1
 
     def apply(self, source: Array, target: Array) -> None:
-        _in_turn(source)
-        _raise(target, source[self.last] + 1)
-        _in_turn(target)
+        in_turn(source)
+        at_least(target, source[self.last] + 1)
+        in_turn(target)
         source[self.waiting] = np.maximum(source[self.waiting], target[self.result])
-        _in_turn(source)
+        in_turn(source)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlight.hardware.packing import direction_file, threshold_file, weight_file
+from qlight.hardware.features import best_weight_style
+from qlight.hardware.packing import direction_file, threshold_folder, weight_file
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Swg, Unit
+from qlight.hardware.top_streamed import NO_READERS, memory_ports, reader, registers, row_ports
+from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 
 TOP = "qlight_top"
 TOP_FILE = f"{TOP}.sv"
@@ -26,7 +28,8 @@ def top_level(pipeline: Pipeline, graph_hash: str, geometry_hash: str) -> str:
         f"module {TOP} #(",
         f"    parameter logic [255:0] GRAPH_HASH = 256'h{graph_hash},",
         f"    parameter logic [255:0] GEOMETRY_HASH = 256'h{geometry_hash}",
-        _PORTS,
+        ",\n".join([_HEAD, *memory_ports(pipeline.streamed)]),
+        _NETS,
     ]
     for index, stream in enumerate([unit.source for unit in units] + [units[-1].target]):
         lines.append(f"  logic [{stream.width - 1}:0] s{index}_tdata;")
@@ -35,24 +38,48 @@ def top_level(pipeline: Pipeline, graph_hash: str, geometry_hash: str) -> str:
     for index in range(len(loaded) + 1):
         lines.append(f"  logic c{index}_start, c{index}_valid;")
         lines.append(f"  logic [31:0] c{index}_data;")
-    lines += [_CONTROL.format(image_bytes=pipeline.image_bytes, classes=pipeline.classes, words=pipeline.words)]
+    lines += [control(pipeline)]
     chain = 0
     for index, unit in enumerate(units):
         connections = list(_stream_ports(index))
         if isinstance(unit, Mvtu | Pool):
             connections += _chain_ports(chain)
             chain += 1
+        if isinstance(unit, StreamedMvtu):
+            port = pipeline.streamed.index(unit)
+            lines += ["", *reader(port, unit)]
+            connections += row_ports(port)
         lines += ["", *_instance(unit, connections)]
     lines += ["", *_ends(len(units), units[-1].target.bits, len(loaded)), "endmodule", ""]
     return "\n".join(lines)
 
 
-def _parameters(unit: Unit) -> dict[str, int | str]:
+def control(pipeline: Pipeline, source: str = "s_axis") -> str:
+    """The instance of qlight_control and the marking of the last class.
+
+    Args:
+        source: what the names of the input stream's valid and ready begin with.
+    """
+    sizes = {"image_bytes": pipeline.image_bytes, "classes": pipeline.classes, "words": pipeline.words}
+    readers = registers(pipeline.streamed) if pipeline.streamed else NO_READERS
+    return _CONTROL.format(**sizes, source=source, readers=readers)
+
+
+def cell_name(unit: Unit) -> str:
+    """The module of the unit's cell."""
+    return "qlight_mvtu_stream" if isinstance(unit, StreamedMvtu) else f"qlight_{type(unit).__name__.lower()}"
+
+
+def cell_parameters(unit: Unit) -> dict[str, int | str]:
     """Of the unit's cell, in its order."""
     if isinstance(unit, Fifo):
         return {"WIDTH": unit.source.width, "DEPTH": unit.depth}
     if isinstance(unit, Dwc):
         return {"BITS": unit.source.bits, "IN_LANES": unit.source.lanes, "OUT_LANES": unit.target.lanes}
+    if isinstance(unit, Replay):
+        return {"WIDTH": unit.source.width, "FRAME": unit.frame, "TIMES": unit.times}
+    if isinstance(unit, Reorder):
+        return {"WIDTH": unit.source.width, "OUTER": unit.outer, "INNER": unit.inner}
     size: dict[str, int | str] = {"BITS": unit.source.bits, "LANES": unit.source.lanes}
     if isinstance(unit, Swg):
         size |= {"CHANNELS": unit.channels, "HEIGHT": unit.height, "WIDTH": unit.width}
@@ -63,11 +90,13 @@ def _parameters(unit: Unit) -> dict[str, int | str]:
         size |= {"CHANNELS": unit.channels, "HEIGHT": unit.height, "WIDTH": unit.width, "KERNEL": 2, "SIGNED": 0}
         return size | {"DIRECTION_FILE": f'"{MEMORY}/{direction_file(unit)}"' if unit.directed else '""'}
     assert isinstance(unit, Mvtu)
+    streamed = isinstance(unit, StreamedMvtu)
     return {
         "PE": unit.pe,
         "SIMD": unit.simd,
         "MW": unit.mw,
         "MH": unit.mh,
+        **({"VECTORS": unit.vectors} if streamed else {}),
         "WEIGHT_BITS": unit.weight_bits,
         "WEIGHT_SIGNED": int(unit.weight_signed),
         "ACTIVATION_BITS": unit.activation_bits,
@@ -75,16 +104,16 @@ def _parameters(unit: Unit) -> dict[str, int | str]:
         "OUTPUT_BITS": unit.output_bits,
         "ACC_BITS": unit.acc_bits,
         "IMPL": unit.implementation,
-        "RAM_STYLE": '"auto"',
-        "WEIGHT_FILE": f'"{MEMORY}/{weight_file(unit)}"',
-        "THRESHOLD_FILE": f'"{MEMORY}/{threshold_file(unit)}"' if unit.levels else '""',
+        "RAM_STYLE": f'"{best_weight_style(unit)}"',
+        **({} if streamed else {"WEIGHT_FILE": f'"{MEMORY}/{weight_file(unit)}"'}),
+        "THRESHOLD_FILE": f'"{MEMORY}/{threshold_folder(unit)}"' if unit.levels else '""',
     }
 
 
 def _instance(unit: Unit, connections: list[tuple[str, str]]) -> Iterator[str]:
     """Names of the graph could be words of the language, so instances have a prefix."""
-    parameters = _parameters(unit)
-    yield f"  qlight_{type(unit).__name__.lower()} #("
+    parameters = cell_parameters(unit)
+    yield f"  {cell_name(unit)} #("
     yield ",\n".join(f"      .{name}({value})" for name, value in parameters.items())
     yield f"  ) u_{unit.name} ("
     yield ",\n".join(f"      .{port}({net})" for port, net in (("clk", "clk"), ("rst_n", "pipeline_rst_n"), *connections))
@@ -113,7 +142,7 @@ def _ends(units: int, bits: int, loaded: int) -> Iterator[str]:
     yield f"  logic unused;\n  assign unused = &{{1'b0, c{loaded}_start, c{loaded}_valid, c{loaded}_data}};"
 
 
-_PORTS = """) (
+_HEAD = """) (
     input  logic        clk,
     input  logic        rst_n,
     input  logic [31:0] s_axis_tdata,
@@ -139,12 +168,21 @@ _PORTS = """) (
     output logic [31:0] s_axi_rdata,
     output logic [ 1:0] s_axi_rresp,
     output logic        s_axi_rvalid,
-    input  logic        s_axi_rready
-);
+    input  logic        s_axi_rready"""
+
+_NETS = """);
   // Streams s0, s1, ... between the units, and the parameter chain c0, c1, ... through those that have parameters.
-  logic pipeline_rst_n;"""
+  logic pipeline_rst_n;
+  logic image_last, packet_last;"""
+
+#: of the module without memory ports, and nets that `control` drives
+PORTS = f"{_HEAD}\n{_NETS}"
 
 _CONTROL = """
+  // Registers from 80 on are those of the weight readers.
+  logic ext_write, ext_read, clear, idle, weights_allowed;
+  logic [5:0] ext_write_word, ext_read_word;
+  logic [31:0] ext_write_data, ext_read_data;
   qlight_control #(
       .GRAPH_HASH(GRAPH_HASH),
       .GEOMETRY_HASH(GEOMETRY_HASH),
@@ -172,8 +210,8 @@ _CONTROL = """
       .s_axi_rvalid(s_axi_rvalid),
       .s_axi_rready(s_axi_rready),
       .s_axis_tdata(s_axis_tdata),
-      .s_axis_tvalid(s_axis_tvalid),
-      .s_axis_tready(s_axis_tready),
+      .s_axis_tvalid({source}_tvalid),
+      .s_axis_tready({source}_tready),
       .m_axis_tdata(s0_tdata),
       .m_axis_tvalid(s0_tvalid),
       .m_axis_tready(s0_tready),
@@ -183,14 +221,26 @@ _CONTROL = """
       .cfg_data_o(c0_data),
       .out_tvalid(m_axis_tvalid),
       .out_tready(m_axis_tready),
-      .out_tlast(m_axis_tlast)
+      .out_tlast(image_last),
+      .out_packet_last(packet_last),
+      .ext_write(ext_write),
+      .ext_write_word(ext_write_word),
+      .ext_write_data(ext_write_data),
+      .ext_read(ext_read),
+      .ext_read_word(ext_read_word),
+      .ext_read_data(ext_read_data),
+      .clear(clear),
+      .idle(idle),
+      .weights_allowed(weights_allowed)
   );
+{readers}
 
   localparam int CLASSES = {classes};
   localparam int CLASS_BITS = CLASSES > 1 ? $clog2(CLASSES) : 1;
   logic [CLASS_BITS-1:0] class_index;
-  assign m_axis_tlast = class_index == CLASS_BITS'(CLASSES - 1);
+  assign image_last = class_index == CLASS_BITS'(CLASSES - 1);
+  assign m_axis_tlast = image_last && packet_last;
   always_ff @(posedge clk) begin
     if (!pipeline_rst_n) class_index <= '0;
-    else if (m_axis_tvalid && m_axis_tready) class_index <= m_axis_tlast ? '0 : class_index + 1'b1;
+    else if (m_axis_tvalid && m_axis_tready) class_index <= image_last ? '0 : class_index + 1'b1;
   end"""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qlight.hardware.dram import stream_words
+
 #: IMPL of qlight_mvtu: how products are made
-MULTIPLY, XNOR, PLANES, PACKED = 0, 1, 2, 3
+MULTIPLY, XNOR, PLANES, PACKED, FOUR = 0, 1, 2, 3, 4
 IMPLEMENTATIONS = {MULTIPLY: "multiply", XNOR: "xnor-popcount", PLANES: "bit planes", PACKED: "two products a multiply"}
+IMPLEMENTATIONS |= {FOUR: "four products a multiply"}
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,47 @@ class Mvtu(Unit):
     def words(self) -> int:
         """Parameter words that it takes: weights, then thresholds with directions."""
         return self.weight_words + (self.mh * (self.levels + 1) if self.levels else 0)
+
+
+@dataclass(frozen=True)
+class StreamedMvtu(Mvtu):
+    """``qlight_mvtu_stream``: an MVTU whose weights come from DRAM, once an image, over a port of ``port_bits`` bits.
+
+    Its source has every image NF times, its target the results fold by fold: `Replay` before it and `Reorder` behind it see to that.
+    """
+
+    port_bits: int
+
+    @property
+    def weight_words(self) -> int:
+        """None: they are not part of the parameter stream."""
+        return 0
+
+    @property
+    def dram_words(self) -> int:
+        """Words of the port that an image's weights are."""
+        return stream_words(self.synapse_folds * self.neuron_folds, self.row_bits, self.port_bits)
+
+    @property
+    def dram_bytes(self) -> int:
+        """Bytes that it reads an image."""
+        return self.dram_words * self.port_bits // 8
+
+
+@dataclass(frozen=True)
+class Replay(Unit):
+    """``qlight_replay``: every frame of ``frame`` beats, ``times`` times."""
+
+    frame: int
+    times: int
+
+
+@dataclass(frozen=True)
+class Reorder(Unit):
+    """``qlight_reorder``: ``outer`` groups of ``inner`` beats become ``inner`` groups of ``outer`` beats."""
+
+    outer: int
+    inner: int
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
 from qlight.errors import InputError
 from qlight.intgraph.document import FORMAT, LOGIT_ARRAYS, SAFETENSORS_DTYPES, VERSION
@@ -44,6 +42,8 @@ def write(folder: Path, document: Mapping[str, Any], content_hash: str, arrays: 
     Raises:
         InputError: the folder cannot be made or written.
     """
+    import safetensors.numpy  # here, as a board that serves a network reads no graphs, and may not have it
+
     text = json.dumps({**document, "content_hash": content_hash, "metadata": dict(metadata)}, indent=1, ensure_ascii=True) + "\n"
     # safetensors orders by dtype and name, so the bytes depend on the arrays alone
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -186,6 +186,8 @@ def _tuple(value: Any) -> Any:
 
 def _read_arrays(path: Path, limit: int, kinds: list[type[Node]], entries: list[dict[str, Any]]) -> dict[str, Array]:
     """The arrays that the nodes ask for, no more and no fewer; safetensors checks shapes against offsets against the file's size."""
+    import safetensors.numpy
+
     data = _read_file(path, limit)
     header_bytes = int.from_bytes(data[:8], "little")
     if header_bytes > MAX_JSON_BYTES or 8 + header_bytes > len(data):
@@ -208,5 +210,5 @@ def _read_arrays(path: Path, limit: int, kinds: list[type[Node]], entries: list[
             broken("F5", ARRAYS_FILE, f"array {shown(name)} to be {' or '.join(dtypes)}", dtype)
     try:
         return safetensors.numpy.load(data)
-    except (SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, ValueError) as error:
         broken("F5", ARRAYS_FILE, "whole safetensors", Words(shown(str(error))))

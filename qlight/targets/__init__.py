@@ -6,18 +6,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qlight.targets.board import BoardTarget
     from qlight.targets.cache import QueryCache
+    from qlight.targets.csim import CSimEngine
+    from qlight.targets.csim_target import CSimTarget
     from qlight.targets.eight_bit import PackedTarget, PixelTarget
+    from qlight.targets.ensemble import EnsembleTarget
     from qlight.targets.naming import parse_target
+    from qlight.targets.opening import open_target
     from qlight.targets.packed import PackedEngine
-    from qlight.targets.rtlsim import RtlSimEngine, SimulationError
+    from qlight.targets.rtlsim import RtlSimEngine
     from qlight.targets.rtlsim_certify import CertificationError, Sample, certify
     from qlight.targets.rtlsim_target import RtlSimTarget
+    from qlight.targets.simulated import SimulationError
     from qlight.targets.target import BudgetError, Target, TorchTarget
 
 _HOMES = {
+    "BoardTarget": "board",
     "BudgetError": "target",
+    "CSimEngine": "csim",
+    "CSimTarget": "csim_target",
     "CertificationError": "rtlsim_certify",
+    "EnsembleTarget": "ensemble",
     "PackedEngine": "packed",
     "PackedTarget": "eight_bit",
     "PixelTarget": "eight_bit",
@@ -25,15 +35,20 @@ _HOMES = {
     "RtlSimEngine": "rtlsim",
     "RtlSimTarget": "rtlsim_target",
     "Sample": "rtlsim_certify",
-    "SimulationError": "rtlsim",
+    "SimulationError": "simulated",
     "Target": "target",
     "TorchTarget": "target",
     "certify": "rtlsim_certify",
+    "open_target": "opening",
     "parse_target": "naming",
 }
 __all__ = [
+    "BoardTarget",
     "BudgetError",
+    "CSimEngine",
+    "CSimTarget",
     "CertificationError",
+    "EnsembleTarget",
     "PackedEngine",
     "PackedTarget",
     "PixelTarget",
@@ -45,6 +60,7 @@ __all__ = [
     "Target",
     "TorchTarget",
     "certify",
+    "open_target",
     "parse_target",
 ]
 

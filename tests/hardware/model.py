@@ -1,4 +1,4 @@
-"""The pipeline as functions on streams, driven by the text of memory files alone: what the cells must do, written a second time.
+"""The pipeline as functions on streams, driven by memory files and DRAM alone: what the cells must do, written a second time.
 
 A stream is an array of beats x lanes of codes (accumulators as signed integers). Units are taken one after the other; nothing here is fast.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qlight.hardware.packing import memory_files
+from qlight.hardware.packing import dram_weights, memory_files
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Swg, Unit
+from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 
 Beats = np.ndarray
 Memory = dict[str, str]
@@ -17,13 +17,18 @@ Memory = dict[str, str]
 
 def run(pipeline: Pipeline, images: np.ndarray, memory: Memory | None = None) -> np.ndarray:
     """Accumulators N x classes of uint8 images, through every unit."""
-    files = dict(memory_files(pipeline)) if memory is None else memory
+    files = contents(pipeline) if memory is None else memory
     stream = images.reshape(-1, 4).astype(np.int64)
     for unit in pipeline.units:
         assert stream.shape == (len(images) * unit.source.beats, unit.source.lanes), unit.name
         stream = step(unit, stream, files)
         assert stream.shape == (len(images) * unit.target.beats, unit.target.lanes), unit.name
     return stream.reshape(len(images), -1)
+
+
+def contents(pipeline: Pipeline) -> Memory:
+    """Memory files, and the bytes of DRAM as one hexadecimal number a layer."""
+    return dict(memory_files(pipeline)) | {name: content.tobytes()[::-1].hex() for name, content in dram_weights(pipeline)}
 
 
 def step(unit: Unit, stream: Beats, files: Memory) -> Beats:
@@ -35,6 +40,12 @@ def step(unit: Unit, stream: Beats, files: Memory) -> Beats:
         return stream.reshape(-1, unit.target.lanes)
     if isinstance(unit, Swg):
         return windows(unit, stream)
+    if isinstance(unit, Replay):
+        return np.repeat(stream.reshape(-1, unit.frame, unit.source.lanes), unit.times, axis=0).reshape(-1, unit.source.lanes)
+    if isinstance(unit, Reorder):
+        return stream.reshape(-1, unit.outer, unit.inner, unit.source.lanes).swapaxes(1, 2).reshape(-1, unit.source.lanes)
+    if isinstance(unit, StreamedMvtu):
+        return streamed(unit, stream, files)
     if isinstance(unit, Mvtu):
         return products(unit, stream, files)
     assert isinstance(unit, Pool)
@@ -55,11 +66,29 @@ def windows(unit: Swg, stream: Beats) -> Beats:
     return np.array(found)
 
 
+def streamed(unit: StreamedMvtu, stream: Beats, files: Memory) -> Beats:
+    """Every image comes once a fold; its results leave fold by fold."""
+    folds = stream.reshape(-1, unit.neuron_folds, unit.vectors * unit.synapse_folds, unit.simd)
+    assert (folds == folds[:, :1]).all()
+    found = products(unit, folds[:, 0].reshape(-1, unit.simd), files)
+    return found.reshape(-1, unit.vectors, unit.neuron_folds, unit.pe).swapaxes(1, 2).reshape(-1, unit.pe)
+
+
+def weight_rows(unit: Mvtu, files: Memory) -> list[int]:
+    """Of the memory file, or bits of DRAM that follow each other."""
+    if not isinstance(unit, StreamedMvtu):
+        return [int(line, 16) for line in files[f"{unit.name}.weights.mem"].split()]
+    text = files[f"{unit.name}.weights.bin"]
+    assert len(text) == 2 * unit.dram_bytes
+    rows, bits = unit.synapse_folds * unit.neuron_folds, int(text, 16)
+    assert bits >> (rows * unit.row_bits) == 0, "what fills up the last word is zero"
+    return [field(bits, row, unit.row_bits) for row in range(rows)]
+
+
 def products(unit: Mvtu, stream: Beats, files: Memory) -> Beats:
     bits, sf, nf = unit.weight_bits, unit.synapse_folds, unit.neuron_folds
-    rows = [int(line, 16) for line in files[f"{unit.name}.weights.mem"].split()]
+    rows = weight_rows(unit, files)
     assert len(rows) == sf * nf
-    levels = [int(line, 16) for line in files[f"{unit.name}.thresholds.mem"].split()] if unit.levels else []
     weights = np.array([[field(row, index, bits) for index in range(unit.pe * unit.simd)] for row in rows])
     signed, odd = weights - (weights >> (bits - 1) << bits), 2 * weights - ((1 << bits) - 1)
     weights = signed if unit.weight_signed else odd
@@ -73,14 +102,16 @@ def products(unit: Mvtu, stream: Beats, files: Memory) -> Beats:
         return sums.reshape(-1, unit.pe)
     width = unit.acc_bits + 1
     found = np.zeros_like(sums)
-    for fold, row in enumerate(levels):
-        for pe in range(unit.pe):
-            channel = row >> (pe * (unit.levels * width + 1))
-            falling = channel >> (unit.levels * width) & 1
-            for index in range(unit.levels):
-                level = field(channel, index, width)
-                level -= (level >> (width - 1)) << width
-                found[:, fold, pe] += sums[:, fold, pe] <= level if falling else sums[:, fold, pe] >= level
+    for pe in range(unit.pe):
+        for stage in range(unit.output_bits):
+            words = np.array([int(line, 16) for line in files[f"{unit.name}.thresholds/{pe}_{stage}.mem"].split()]).reshape(nf, -1)
+            assert words.shape == (nf, 1 << stage)
+            if stage == 0:
+                falling = words[:, 0] >> width
+                words = words & ((1 << width) - 1)
+            levels = (words - (words >> (width - 1) << width))[np.arange(nf), found[:, :, pe]]
+            fires = np.where(falling, sums[:, :, pe] <= levels, sums[:, :, pe] >= levels)
+            found[:, :, pe] = 2 * found[:, :, pe] + fires
     return found.reshape(-1, unit.pe)
 
 

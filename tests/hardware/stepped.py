@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Swg, Unit
+from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from tests.hardware.stepped_streamed import ReorderCell, ReplayCell, StreamedMvtuCell
 
 
 class FifoCell:
@@ -107,7 +108,7 @@ class SwgCell:
 class MvtuCell:
     def __init__(self, unit: Mvtu) -> None:
         self.sf, self.nf = unit.synapse_folds, unit.neuron_folds
-        self.at, self.pipe, self.valid = 0, [False] * 5, False
+        self.at, self.pipe, self.valid = 0, [False] * (3 + 2 * unit.output_bits), False
 
     def ready(self, behind: bool) -> bool:
         return (not self.valid or behind) and self.at < self.sf
@@ -141,6 +142,7 @@ class PoolCell:
 
 
 CELLS = {Fifo: FifoCell, Dwc: DwcCell, Swg: SwgCell, Mvtu: MvtuCell, Pool: PoolCell}
+CELLS |= {Replay: ReplayCell, Reorder: ReorderCell, StreamedMvtu: StreamedMvtuCell}
 
 
 def image_ends(pipeline: Pipeline, images: int) -> list[int]:

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from qlight.hardware.folding import Fold, Folding, divisors
-from qlight.hardware.layers import layers
+from qlight.hardware.dram import PORT_BITS
+from qlight.hardware.folding import STREAMED, Fold, Folding, divisors
+from qlight.hardware.layers import Layer, layers
 from qlight.intgraph import Graph, GraphBuilder
 from tests.intgraph.strategies import ACTIVATIONS, WEIGHTS, _codes, _linear, _threshold
 
@@ -38,12 +39,16 @@ def supported_graphs(draw: Draw, *, max_side: int = 7, max_channels: int = 6, ma
 
 
 @st.composite
-def foldings(draw: Draw, graph: Graph) -> Folding:
-    """Any legal folding of a graph."""
-    return {
-        layer.name: Fold(draw(st.sampled_from(divisors(layer.outputs))), draw(st.sampled_from(divisors(layer.inputs))))
-        for layer in layers(graph)
-    }
+def foldings(draw: Draw, graph: Graph, *, streamed: bool = False) -> Folding:
+    """Any legal folding of a graph; with all weights on chip, or some or all from DRAM."""
+
+    def fold(layer: Layer) -> Fold:
+        pe, simd = draw(st.sampled_from(divisors(layer.outputs))), draw(st.sampled_from(divisors(layer.inputs)))
+        if streamed and draw(st.integers(0, 2)):
+            return Fold(pe, simd, STREAMED, port_bits=draw(st.sampled_from(PORT_BITS)))
+        return Fold(pe, simd)
+
+    return {layer.name: fold(layer) for layer in layers(graph)}
 
 
 def _stride_one(draw: Draw, builder: GraphBuilder, name: str, max_channels: int, max_bits: int) -> None:

@@ -45,8 +45,9 @@ def test_sources_with_the_top_last(build: Build) -> None:
     text = build.sources[-1].read_text()
     assert f"256'h{GRAPH.content_hash}" in text
     assert f"256'h{build.geometry_hash}" in text
-    memory = re.findall(r'"(memory/.*?)"', text)
+    memory = re.findall(r'"(memory/.*?)/?"', text)  # a folder of thresholds ends in a slash
     assert sorted(memory) == sorted(path.relative_to(build.folder).as_posix() for path in (build.folder / "memory").iterdir())
+    assert len(list((build.folder / "memory" / "conv0.thresholds").iterdir())) == 2 * 2, "a file a PE and bit"
 
 
 def test_the_same_graph_gives_the_same_files(build: Build, tmp_path: Path) -> None:
@@ -104,7 +105,13 @@ def _cut(path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("memory/conv1.weights.mem", "memory/pool.directions.mem", "rtl/qlight_top.sv", "rtl/qlight_mvtu.sv"),
+        *(
+            "memory/conv1.weights.mem",
+            "memory/conv1.thresholds/0_1.mem",
+            "memory/pool.directions.mem",
+            "rtl/qlight_top.sv",
+            "rtl/qlight_mvtu.sv",
+        ),
         *("parameters.bin", "graph/tensors.safetensors"),
     ],
 )
@@ -168,7 +175,7 @@ def test_an_installation_without_cells(tmp_path: Path, monkeypatch: pytest.Monke
         sources.cell_sources()
     (tmp_path / "qlight" / "hw" / "rtl").mkdir(parents=True)
     (tmp_path / "qlight" / "hw" / "rtl" / "qlight_control.sv").write_text("")
-    with pytest.raises(InputError, match=r"Expected the cell .*qlight_dwc\.sv, but it cannot be read"):
+    with pytest.raises(InputError, match=r"Expected the cell .*qlight_dot\.sv, but it cannot be read"):
         sources.cell_sources()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlight.hardware.packing import hex_lines, memory_files, pack_codes, parameter_words
 from qlight.hardware.pipeline import Pipeline, make_pipeline
-from qlight.hardware.units import Mvtu, Pool
+from qlight.hardware.units import Mvtu, Pool, StreamedMvtu
 from tests.hardware.strategies import foldings, random_graph, supported_graphs
 
 
@@ -18,23 +20,18 @@ def memory_from_words(pipeline: Pipeline, words: np.ndarray) -> dict[str, list[i
     found: dict[str, list[int]] = {}
     for unit in pipeline.units:
         if isinstance(unit, Mvtu):
-            rows = found[f"{unit.name}.weights.mem"] = []
-            for _ in range(unit.neuron_folds * unit.synapse_folds):
+            rows = [] if isinstance(unit, StreamedMvtu) else found.setdefault(f"{unit.name}.weights.mem", [])
+            for _ in range(0 if isinstance(unit, StreamedMvtu) else unit.neuron_folds * unit.synapse_folds):
                 rows.append(sum(next(stream) << 32 * index for index in range(-(-unit.row_bits // 32))) & (1 << unit.row_bits) - 1)
             if unit.output_bits:
-                rows = found[f"{unit.name}.thresholds.mem"] = []
-                width, levels = unit.acc_bits + 1, 2**unit.output_bits - 1
-                for _ in range(unit.neuron_folds):
-                    row = place = 0
-                    for _ in range(unit.pe):
-                        for _ in range(levels):
-                            word = next(stream)
-                            word -= (word >> 31) << 32
-                            row |= (word & (1 << width) - 1) << place
-                            place += width
-                        row |= (next(stream) & 1) << place
-                        place += 1
-                    rows.append(row)
+                bits, width, codes = unit.output_bits, unit.acc_bits + 1, 2**unit.output_bits
+                channels = [[next(stream) for _ in range(codes)] for _ in range(unit.mh)]
+                for pe, stage in itertools.product(range(unit.pe), range(bits)):
+                    rows = found[f"{unit.name}.thresholds/{pe}_{stage}.mem"] = []
+                    for channel, code in itertools.product(channels[pe :: unit.pe], range(2**stage)):
+                        word = channel[(2 * code + 1) * codes // 2 ** (stage + 1) - 1]  # the middle of what is left
+                        level = (word - (word >> 31 << 32)) & (1 << width) - 1
+                        rows.append(level | channel[-1] << width if stage == 0 else level)
         elif isinstance(unit, Pool) and unit.directed:
             bits = sum(next(stream) << 32 * index for index in range(-(-unit.channels // 32)))
             found[f"{unit.name}.directions.mem"] = [bits & (1 << unit.channels) - 1]
@@ -74,11 +71,21 @@ def test_a_worked_example() -> None:
     codes = [int(second_row, 16) >> 2 * place & 3 for place in range(16)]
     assert codes == [*weight[0, 8:16], *weight[1, 8:16]]
     width = graph.tensor["conv1_out"].bits + 1
-    first = int(files["conv1.thresholds.mem"].split()[0], 16)
-    lowest = first & (1 << width) - 1
-    assert lowest - (lowest >> (width - 1) << width) == getattr(act, "thresholds")[0, 0]  # noqa: B009
-    assert first >> 3 * width & 1 == (getattr(act, "direction")[0] < 0)  # noqa: B009
+    levels, direction = getattr(act, "thresholds"), getattr(act, "direction")  # noqa: B009
+    assert {-1, 1} <= set(direction[1::2])
+    for pe in range(2):
+        for place in range(4):  # fold
+            channel = 2 * place + pe
+            middle, lowest, highest = (
+                int(files[f"conv1.thresholds/{pe}_{stage}.mem"].split()[line], 16)
+                for stage, line in ((0, place), (1, 2 * place), (1, 2 * place + 1))
+            )
+            assert middle >> width == (direction[channel] < 0)
+            found = [level & (1 << width) - 1 for level in (lowest, middle, highest)]
+            found = [level - (level >> (width - 1) << width) for level in found]
+            assert found == sorted(levels[channel], reverse=bool(direction[channel] < 0))
     assert list(files) == [
-        *("conv0.weights.mem", "conv0.thresholds.mem", "conv1.weights.mem", "conv1.thresholds.mem"),
+        *("conv0.weights.mem", *(f"conv0.thresholds/{pe}_{stage}.mem" for pe in (0, 1) for stage in (0, 1))),
+        *("conv1.weights.mem", *(f"conv1.thresholds/{pe}_{stage}.mem" for pe in (0, 1) for stage in (0, 1))),
         *("pool.directions.mem", "output.weights.mem"),
     ]

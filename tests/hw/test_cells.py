@@ -7,16 +7,9 @@ import subprocess
 import pytest
 
 from hw.tb.common.run import CELLS, run_cell
-from hw.tb.common.tools import MissingToolError, require_tools
 from hw.tb.mutants import MUTANTS, Mutant, detect
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tools() -> None:
-    try:
-        require_tools()
-    except MissingToolError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("simulator_tools")
 
 
 def _run(cell: str, slow: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from hw.tb.common.cases import top_of
 from hw.tb.common.run import CELLS
-from hw.tb.common.tools import RTL, MissingToolError, elaborate, require_tools
+from hw.tb.common.tools import RTL, elaborate
 
 #: prints slang's diagnostics
 SLANG = """
@@ -35,6 +35,7 @@ WRONG = [
     ("fifo", {"DEPTH": 1}, "DEPTH must be at least 2"),
     ("dwc", {"BITS": 0}, "BITS must be at least 1"),
     ("dwc", {"OUT_LANES": 0}, "IN_LANES and OUT_LANES must be at least 1"),
+    ("dwc", {"FRAME": -1}, "FRAME must not be negative"),
     ("swg", {"BITS": 32}, "BITS must be from 1 to 31"),
     ("swg", {"HEIGHT": 0}, "must be at least 1"),
     ("swg", {"CHANNELS": 6, "LANES": 4}, "CHANNELS must be a multiple of LANES"),
@@ -42,25 +43,29 @@ WRONG = [
     ("swg", {"PAD_RIGHT": 3}, "each padding must be less than the kernel"),
     ("swg", {"HEIGHT": 1, "PAD_TOP": 0}, "the kernel must fit the padded input"),
     ("swg", {"BITS": 2, "PAD_CODE": 4}, "PAD_CODE must be a code of BITS bits"),
-    ("mvtu", MVTU | {"PE": 0}, "must be at least 1"),
+    ("mvtu", MVTU | {"PE": 0}, "PE, SIMD, MW and MH must be at least 1"),
     ("mvtu", MVTU | {"SIMD": 3}, "MW must be a multiple of SIMD"),
     ("mvtu", MVTU | {"PE": 3}, "MH must be a multiple of PE"),
-    ("mvtu", MVTU | {"WEIGHT_SIGNED": 2}, "WEIGHT_SIGNED must be 0"),
-    ("mvtu", MVTU | {"WEIGHT_SIGNED": 1}, "WEIGHT_BITS must be from 1 (2 if signed) to 8"),
-    ("mvtu", MVTU | {"BIPOLAR": 2}, "BIPOLAR must be 0 or 1"),
-    ("mvtu", MVTU | {"BIPOLAR": 0, "ACTIVATION_BITS": 9}, "ACTIVATION_BITS must be from 1 to 8"),
-    ("mvtu", MVTU | {"ACTIVATION_BITS": 2}, "BIPOLAR activations must have ACTIVATION_BITS = 1"),
     ("mvtu", MVTU | {"OUTPUT_BITS": 9}, "OUTPUT_BITS must be from 0"),
-    ("mvtu", MVTU | {"ACC_BITS": 33}, "ACC_BITS must be from 2 to 32"),
-    ("mvtu", MVTU | {"IMPL": 4}, "IMPL must be 0"),
-    ("mvtu", MVTU | {"IMPL": 1, "WEIGHT_BITS": 2}, "IMPL = 1 (XNOR-popcount) takes odd weights of 1 bit"),
-    ("mvtu", MVTU | {"IMPL": 2, "WEIGHT_BITS": 2, "WEIGHT_SIGNED": 1}, "IMPL = 2 (bit planes) does not take signed weights"),
-    ("mvtu", MVTU | {"IMPL": 3}, "IMPL = 3 (two products a multiplier) does not take bipolar"),
+    ("dot", {"WEIGHT_SIGNED": 2}, "WEIGHT_SIGNED must be 0"),
+    ("dot", {"WEIGHT_SIGNED": 1}, "WEIGHT_BITS must be from 1 (2 if signed) to 8"),
+    ("dot", {"BIPOLAR": 2}, "BIPOLAR must be 0 or 1"),
+    ("dot", {"BIPOLAR": 0, "ACTIVATION_BITS": 9}, "ACTIVATION_BITS must be from 1 to 8"),
+    ("dot", {"ACTIVATION_BITS": 2}, "BIPOLAR activations must have ACTIVATION_BITS = 1"),
+    ("dot", {"ACC_BITS": 33}, "ACC_BITS must be from 2 to 32"),
+    ("dot", {"IMPL": 5}, "IMPL must be 0"),
+    ("dot", {"IMPL": 1, "WEIGHT_BITS": 2}, "IMPL = 1 (XNOR-popcount) takes odd weights of 1 bit"),
+    ("dot", {"IMPL": 2, "WEIGHT_BITS": 2, "WEIGHT_SIGNED": 1}, "IMPL = 2 (bit planes) does not take signed weights"),
+    ("dot", {"IMPL": 3}, "IMPL = 3 and 4 (two or four products a multiplier) do not take bipolar"),
+    ("dot", {"IMPL": 4, "BIPOLAR": 0, "WEIGHT_BITS": 5, "ACTIVATION_BITS": 4}, "needs WEIGHT_BITS + ACTIVATION_BITS <= 8"),
     (
-        "mvtu",
-        MVTU | {"IMPL": 3, "BIPOLAR": 0, "WEIGHT_BITS": 8, "ACTIVATION_BITS": 8},
+        "dot",
+        {"IMPL": 3, "BIPOLAR": 0, "WEIGHT_BITS": 8, "ACTIVATION_BITS": 8, "SIMD": 2},
         "2 WEIGHT_BITS + ACTIVATION_BITS + log2(SIMD) <= 24",
     ),
+    ("threshold", {"REPEAT": 0}, "PE, NF and REPEAT must be at least 1"),
+    ("threshold", {"OUTPUT_BITS": 0}, "OUTPUT_BITS must be from 1 to 8"),
+    ("threshold", {"ACC_BITS": 33}, "ACC_BITS must be from 2 to 32"),
     ("pool", {"KERNEL": 0}, "KERNEL must be at least 1"),
     ("pool", {"CHANNELS": 6, "LANES": 4}, "CHANNELS must be a multiple of LANES"),
     ("pool", {"HEIGHT": 1}, "the kernel must fit the input"),
@@ -68,25 +73,32 @@ WRONG = [
     ("control", {"INPUT_BYTES": 6}, "INPUT_BYTES must be a positive multiple of 4"),
     ("control", {"CLASSES": 0}, "CLASSES must be at least 1"),
     ("control", {"PARAMETER_WORDS": -1}, "PARAMETER_WORDS must not be negative"),
+    ("replay", {"FRAME": 0}, "FRAME and TIMES must be at least 1"),
+    ("replay", {"TIMES": 0}, "FRAME and TIMES must be at least 1"),
+    ("reorder", {"OUTER": 0}, "OUTER and INNER must be at least 1"),
+    ("weight_reader", {"DATA_BITS": 48}, "DATA_BITS must be 32, 64 or 128"),
+    ("weight_reader", {"BURST": 12}, "BURST must be a power of two"),
+    ("weight_reader", {"DATA_BITS": 128, "BURST": 512, "DEPTH": 512}, "BURST must be a power of two from 1 to 256, and at most 4 KiB"),
+    ("weight_reader", {"DEPTH": 8}, "DEPTH must be at least BURST"),
+    ("weight_reader", {"WORDS": 0}, "WORDS must be at least 1"),
+    ("weight_reader", {"ADDRESS_BITS": 12}, "ADDRESS_BITS must be from 13 to 64"),
+    ("weight_registers", {"STREAMS": 65}, "STREAMS must be from 1 to 64"),
+    ("weight_registers", {"ADDRESS_BITS": 32}, "ADDRESS_BITS must be from 33 to 64"),
+    ("mvtu_stream", MVTU | {"VECTORS": 0}, "VECTORS must be at least 1"),
+    ("mvtu_stream", MVTU | {"SIMD": 3}, "MW must be a multiple of SIMD"),
+    ("mvtu_stream", MVTU | {"PE": 3}, "MH must be a multiple of PE"),
+    ("mvtu_stream", MVTU | {"OUTPUT_BITS": 9}, "OUTPUT_BITS must be from 0"),
 ]
 
 
-@pytest.fixture
-def _verilator() -> None:
-    try:
-        require_tools()
-    except MissingToolError as error:
-        pytest.skip(str(error))
-
-
-@pytest.mark.usefixtures("_verilator")
+@pytest.mark.usefixtures("simulator_tools")
 @pytest.mark.parametrize("cell", CELLS)
 def test_verilator_has_no_warning(cell: str) -> None:
     for case in importlib.import_module(f"hw.tb.{cell}.shapes").CASES[:16]:
         assert elaborate(case.cell, case.parameters) == "", str(case)
 
 
-@pytest.mark.usefixtures("_verilator")
+@pytest.mark.usefixtures("simulator_tools")
 @pytest.mark.parametrize(("cell", "parameters", "sentence"), WRONG)
 def test_wrong_parameter_stops_elaboration(cell: str, parameters: dict[str, int | str], sentence: str) -> None:
     said = elaborate(f"qlight_{cell}", parameters)
@@ -104,7 +116,7 @@ def test_slang_has_no_warning(cell: str, tmp_path: Path) -> None:
     bench = tmp_path / "bench.sv"
     bench.write_text(getattr(shapes, "top_of", top_of)(shapes.CASES[:16]))
     # in a process of its own: torch's compiler aborts in a process that has loaded it
-    command = [sys.executable, "-c", SLANG, f"slang --top bench {RTL}/qlight_{cell}.sv {bench}"]
+    command = [sys.executable, "-c", SLANG, f"slang --top bench {' '.join(map(str, sorted(RTL.glob('*.sv'))))} {bench}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr[-2000:]
 
@@ -119,6 +131,11 @@ SHAPES = {
     "mvtu 3": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 4, "ACTIVATION_BITS": 4, "BIPOLAR": 0, "IMPL": 3, "ACC_BITS": 14},
     "pool": {"BITS": 2, "LANES": 4, "CHANNELS": 8, "HEIGHT": 4, "WIDTH": 4},
     "control": {},
+    "replay": {"WIDTH": 16, "FRAME": 100, "TIMES": 4},
+    "reorder": {"WIDTH": 8, "OUTER": 4, "INNER": 64},
+    "weight_reader": {"WORDS": 5000, "DEPTH": 128},
+    "weight_registers": {"STREAMS": 2},
+    "mvtu_stream": {"PE": 2, "SIMD": 8, "MW": 32, "MH": 4, "VECTORS": 16, "IMPL": 1, "ACC_BITS": 8},
 }
 MULTIPLIERS = {"mvtu 0": 8, "mvtu 3": 4}  # DSP48E1
 
@@ -131,7 +148,7 @@ def test_yosys_synthesizes(name: str, tmp_path: Path) -> None:
         pytest.skip("The check with Yosys needs `pyosys`: pip install pyosys.")
     top = f"qlight_{name.split()[0]}"
     values = " ".join(f"-G {key}={value}" for key, value in SHAPES[name].items())
-    passes = [f"read_slang --top {top} {values} {RTL / top}.sv", f"synth_xilinx -family xc7 -flatten -noiopad -top {top}"]
+    passes = [f"read_slang --top {top} {values} {RTL}/*.sv", f"synth_xilinx -family xc7 -flatten -noiopad -top {top}"]
     passes.append(f"tee -o {tmp_path}/stat -q stat")
     program = f"from pyosys import libyosys as y; d = y.Design(); [y.run_pass(p, d) for p in {passes!r}]"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

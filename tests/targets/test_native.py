@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from qlight.intgraph import execute
-from qlight.targets import PackedEngine, native
+from qlight.targets import PackedEngine, compiling, native
 from qlight.targets import packed as packed_module
 from qlight.targets.native import Library, UnavailableError
 from tests.targets.networks import network_graph
@@ -47,7 +47,7 @@ def test_it_compiles_once(compiler: Path, tmp_path: Path) -> None:
 
 def test_another_source_or_processor_is_another_library(compiler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = fresh_library()
-    monkeypatch.setattr(native, "_processor", lambda: "another one")
+    monkeypatch.setattr(compiling, "processor", lambda: "another one")
     second = fresh_library()
     monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "-DOTHER"))
     assert len({first.path, second.path, fresh_library().path}) == 3

@@ -23,6 +23,7 @@ class Case:
         out_bits: bits of a beat of `m_axis`.
         chain: whether the cell has the ports of the parameter chain.
         slow: whether it belongs to the larger space that only the slow run covers.
+        extra: direction, name and bits of ports that only this cell has.
     """
 
     cell: str
@@ -31,6 +32,7 @@ class Case:
     out_bits: int
     chain: bool = False
     slow: bool = False
+    extra: tuple[tuple[str, str, int], ...] = ()
 
     def __getitem__(self, name: str) -> int:
         value = self.parameters[name]
@@ -59,6 +61,7 @@ def top_of(cases: Sequence[Case]) -> str:
         if case.chain:
             for kind, end in (("input", ""), ("output", "_o")):
                 widths += [(kind, f"cfg_start{end}", 1), (kind, f"cfg_valid{end}", 1), (kind, f"cfg_data{end}", 32)]
+        widths += case.extra
         ports += [f"    {kind} logic [{bits - 1}:0] c{i}_{port}" for kind, port, bits in widths]
         values = ", ".join(f".{name}({_literal(value)})" for name, value in case.parameters.items())
         wires = ", ".join(f".{port}(c{i}_{port})" for _, port, _ in widths)

@@ -17,7 +17,7 @@ from hw.tb.common.tools import rtl_sources, simulator
 
 __all__ = ["CELLS", "Outcome", "run_cell", "run_simulation"]
 
-CELLS = ("fifo", "dwc", "swg", "mvtu", "pool", "control")
+CELLS = ("fifo", "dwc", "swg", "mvtu", "pool", "control", "replay", "reorder", "weight_reader", "weight_registers", "mvtu_stream")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,9 @@ def run_cell(cell: str, slow: bool = False) -> list[Outcome]:
     with tempfile.TemporaryDirectory() as folder:
         files: Mapping[str, str] = shapes.memory_files(cases) if hasattr(shapes, "memory_files") else {}
         for name, text in files.items():
-            (Path(folder) / name).write_text(text)
+            path = Path(folder) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
         return run_simulation(program, "bench", f"hw.tb.{cell}.tb_{cell}", Path(folder), {"QLIGHT_TB_SLOW": "1" if slow else "0"})
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from cocotb.triggers import Timer
 
-__all__ = ["Bench", "Trace"]
+__all__ = ["Bench", "Side", "Trace"]
 
 _HALF = Timer(1, "ns")
 
@@ -30,6 +30,16 @@ class Trace:
     def latency(self) -> int:
         """Cycles from the first beat in to the first beat out."""
         return self.out_cycles[0] - self.in_cycles[0]
+
+
+class Side(Protocol):
+    """What happens beside the two streams, at other ports."""
+
+    def drive(self) -> None:
+        """Set inputs, in a cycle's first half."""
+
+    def observe(self) -> None:
+        """See what moves, just before the clock rises."""
 
 
 class Bench:
@@ -95,6 +105,7 @@ class Bench:
         seed: int = 0,
         idle: int = 40,
         probe: bool = False,
+        side: Side | None = None,
     ) -> Trace:
         """Send `beats` and take `expected` beats, under the protocol's rules.
 
@@ -106,6 +117,7 @@ class Bench:
             seed: of the random choices.
             idle: cycles of watching after the last beat. Where more than that many pass without any beat in or out, it is a hang.
             probe: also flip ready within cycles, which must not change the output (valid never waits for ready).
+            side: goes along with every cycle.
         """
         rng = random.Random(seed)
         trace = Trace([], [], [])
@@ -119,6 +131,8 @@ class Bench:
             finished = len(trace.beats) == expected and sent == len(beats)
             ready = finished or rng.random() < p_ready
             self.m_ready.value = ready
+            if side:
+                side.drive()
             await self.settle()
             valid = bool(self.m_valid.value)
             data = int(self.m_data.value) if valid else -1
@@ -133,6 +147,8 @@ class Bench:
                 assert valid, f"cycle {self.cycle}: valid fell before its beat was taken"
                 assert data == held, f"cycle {self.cycle}: data changed before its beat was taken"
             held = data if valid and not ready else -1
+            if side:
+                side.observe()
             waited += 1
             if offered and bool(self.s_ready.value):
                 trace.in_cycles.append(self.cycle)

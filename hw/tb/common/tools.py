@@ -7,6 +7,7 @@ signal public, which slows a simulation several times.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -16,12 +17,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-__all__ = ["RTL", "MissingToolError", "cache_folder", "cached", "elaborate", "require_tools", "rtl_sources", "simulator", "warnings"]
+__all__ = [
+    "RTL",
+    "MissingToolError",
+    "cache_folder",
+    "cached",
+    "elaborate",
+    "prune",
+    "require_tools",
+    "rtl_sources",
+    "simulator",
+    "warnings",
+]
 
 RTL = Path(__file__).resolve().parents[2] / "rtl"
+CACHE_BYTES, CACHE_SECONDS = 2**30, 3600.0
 FOREIGN = ("-Wno-lint", "-Wno-style")  # what other tools write is not clean, and need not be
 CXX_FLAGS = ("-O1", "-std=gnu++17", "-fno-strict-aliasing", "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0")
 
@@ -75,7 +89,7 @@ def cached(key: Iterable[str | bytes], make: Callable[[Path], None]) -> Path:
         data = part.encode() if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "big") + data)
     folder = cache_folder() / digest.hexdigest()[:32]
-    if folder.exists():
+    if _used(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
@@ -88,7 +102,39 @@ def cached(key: Iterable[str | bytes], make: Callable[[Path], None]) -> Path:
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    prune(folder.parent)
     return folder
+
+
+def prune(cache: Path, limit: int = CACHE_BYTES, keep: float = CACHE_SECONDS) -> None:
+    """Delete the builds that were not used for the longest time, until the others take `limit` bytes at most.
+
+    Builds that were used in the last `keep` seconds stay, as other processes may be about to run them, and so do unfinished ones: `keep`
+    is longer than any build takes. Several processes may prune at a time.
+    """
+    found = []
+    for folder in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process deletes it
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            found.append((folder.stat().st_mtime, size, folder))
+    total = sum(size for _, size, _ in found)
+    for used, size, folder in sorted(found):
+        if total <= limit or used > time.time() - keep:
+            return
+        gone = folder.with_name(f"unfinished-{folder.name}-{os.getpid()}")
+        with contextlib.suppress(OSError):
+            os.replace(folder, gone)  # whoever comes now builds it again
+            shutil.rmtree(gone, ignore_errors=True)
+        total -= size
+
+
+def _used(folder: Path) -> bool:
+    """Whether a build is there; if so, it counts as used now."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def simulator(top: str, sources: Iterable[Path], extra: Mapping[str, str] | None = None, options: Iterable[str] = ()) -> Path:

@@ -8,11 +8,13 @@ from typing import Any
 
 from cocotb.triggers import Timer
 
+from hw.tb.common.axilite import AxiLite
 from hw.tb.common.cases import Case
 from hw.tb.control.shapes import PORTS
 
 _HALF = Timer(1, "ns")
-CONTROL, LOADED, HASH, GEOMETRY, IMAGES, CYCLES, STALL_IN, STALL_OUT, CLEAR = 0x08, 0x0C, 0x10, 0x30, 0x5C, 0x60, 0x68, 0x6C, 0x70
+CONTROL, LOADED, HASH, GEOMETRY = 0x08, 0x0C, 0x10, 0x30
+IMAGES, CYCLES, STALL_IN, STALL_OUT, CLEAR, PACKET = 0x5C, 0x60, 0x68, 0x6C, 0x70, 0x74
 
 
 class Host:
@@ -26,11 +28,16 @@ class Host:
         self.shape = shape
         self.rng = random.Random(seed)
         self.p_source = self.p_ready = self.p_out = 0.7
+        self.packet = 1  # images of one
+        self.ext_writes: list[tuple[int, int]] = []  # register number and data, of registers of other cells
+        self.ext_reads: list[int] = []
         self.to_send: deque[int] = deque()
         self.image: list[int] = []  # beats that the pipeline took
         self.words: list[int] = []  # of the parameter chain
         self.starts = 0
         self.logits = 0  # beats that are due at the output
+        self._lite = AxiLite(self.ports.__getitem__, self.tick, self.rng)
+        self.write, self.read = self._lite.write, self._lite.read
         self.forget()
 
     def forget(self) -> None:
@@ -54,7 +61,7 @@ class Host:
         self.to_send.clear()
         self.image.clear()
         self.words.clear()
-        self.taken = self.in_flight = self.logits = self.starts = 0
+        self.taken = self.in_flight = self.logits = self.starts = self.in_packet = 0
         self.offered = self.out_offered = False
         for _ in range(2):
             await _HALF
@@ -64,8 +71,8 @@ class Host:
         self.set(rst_n=1)
         self.forget()
 
-    async def tick(self) -> dict[str, bool]:
-        """One cycle; says which AXI4-Lite channels moved."""
+    async def tick(self) -> None:
+        """One cycle."""
         rng = self.rng
         if not self.offered and self.to_send and rng.random() < self.p_source:
             self.offered = True
@@ -80,6 +87,12 @@ class Host:
         taken = self.offered and bool(self.get("s_axis_tready"))
         to_pipeline = bool(self.get("m_axis_tvalid")) and bool(self.get("m_axis_tready"))
         began = to_pipeline and self.taken == 0
+        if self.get("pipeline_rst_n"):
+            assert bool(self.get("idle")) == (self.in_flight == 0), "idle is wrong"
+        if self.get("ext_write"):
+            self.ext_writes.append((self.get("ext_write_word"), self.get("ext_write_data")))
+        if self.get("ext_read"):
+            self.ext_reads.append(self.get("ext_read_word"))
         if to_pipeline:
             assert taken, "a beat reached the pipeline and was not taken"
             self.image.append(self.get("m_axis_tdata"))
@@ -102,52 +115,15 @@ class Host:
             self.out_offered = False
             self.logits -= 1
             if last:
+                self.in_packet += 1
+                assert bool(self.get("out_packet_last")) == (self.in_packet == self.packet), "the wrong image ends a packet"
+                self.in_packet %= self.packet
                 self.images += 1
                 self.in_flight -= 1
-        channels = {
-            name: bool(self.get(f"s_axi_{name}valid")) and bool(self.get(f"s_axi_{name}ready")) for name in ("aw", "w", "b", "ar", "r")
-        }
-        self.read_data = self.get("s_axi_rdata")
+        self._lite.sample()
         self.set(clk=1)
         await _HALF
         self.set(clk=0)
-        return channels
-
-    async def write(self, address: int, data: int, strobe: int = 15) -> None:
-        """A register write; address, data and response in random order and at random times."""
-        pending = {"aw", "w"}
-        self.set(s_axi_awaddr=address, s_axi_wdata=data, s_axi_wstrb=strobe, s_axi_bready=0)
-        answered = False
-        for _ in range(200):
-            for name in pending:
-                if not self.get(f"s_axi_{name}valid"):
-                    self.set(**{f"s_axi_{name}valid": self.rng.random() < 0.5})
-            self.set(s_axi_bready=self.rng.random() < 0.5)
-            moved = await self.tick()
-            for name in ("aw", "w"):
-                if moved[name]:
-                    assert name in pending, f"{name} was taken twice"
-                    pending.discard(name)
-                    self.set(**{f"s_axi_{name}valid": 0})
-            if moved["b"]:
-                assert not pending, "a response came before address and data"
-                answered = True
-                break
-        assert answered, "no write response"
-        self.set(s_axi_bready=0)
-
-    async def read(self, address: int) -> int:
-        """A register read."""
-        self.set(s_axi_araddr=address, s_axi_arvalid=1)
-        for _ in range(200):
-            self.set(s_axi_rready=self.rng.random() < 0.5)
-            moved = await self.tick()
-            if moved["ar"]:
-                self.set(s_axi_arvalid=0)
-            if moved["r"]:
-                self.set(s_axi_rready=0)
-                return self.read_data
-        raise AssertionError("no read response")
 
     async def drain(self) -> None:
         """Until everything offered was taken and every image answered."""

@@ -13,6 +13,8 @@ input s_axi_rready
 output s_axi_awready s_axi_wready s_axi_bresp:2 s_axi_bvalid s_axi_arready s_axi_rdata:32 s_axi_rresp:2 s_axi_rvalid
 input s_axis_tdata:32 s_axis_tvalid m_axis_tready out_tvalid out_tready out_tlast
 output s_axis_tready m_axis_tdata:32 m_axis_tvalid pipeline_rst_n cfg_start_o cfg_valid_o cfg_data_o:32
+output out_packet_last ext_write ext_write_word:6 ext_write_data:32 ext_read ext_read_word:6 clear idle weights_allowed
+input ext_read_data:32
 """
 PORTS = [
     (kind, name.partition(":")[0], int(name.partition(":")[2] or 1))

@@ -5,7 +5,7 @@ import random
 import cocotb
 
 from hw.tb.common.cases import selected
-from hw.tb.control.host import CLEAR, CONTROL, CYCLES, GEOMETRY, HASH, IMAGES, LOADED, STALL_IN, STALL_OUT, Host
+from hw.tb.control.host import CLEAR, CONTROL, CYCLES, GEOMETRY, HASH, IMAGES, LOADED, PACKET, STALL_IN, STALL_OUT, Host
 from hw.tb.control.shapes import CASES, GEOMETRY_HASH, GRAPH_HASH
 
 SELECTED = list(enumerate(selected(CASES)))
@@ -42,7 +42,7 @@ async def registers(dut, case):
     assert [await host.read(GEOMETRY + 4 * i) for i in range(8)] == _hash_words(GEOMETRY_HASH)
     due = _hash_words(GRAPH_HASH)
     assert [await host.read(HASH + 4 * i) for i in range(8)] == due
-    for address in (0x00, 0x04, GEOMETRY, 0x50, 0x5C, 0x74, 0xFC):
+    for address in (0x00, 0x04, GEOMETRY, 0x50, 0x5C, 0x78, 0x7C):
         before = await host.read(address)
         await host.write(address, 0xFFFFFFFF)
         assert await host.read(address) == before
@@ -83,6 +83,71 @@ async def images_and_counters(dut, case):
             await _check_counters(host)
     assert not host.words
     assert not host.starts
+
+
+@cocotb.test()
+@cocotb.parametrize(case=SELECTED)
+async def other_cells(dut, case):
+    """Registers from 80 on are read and written outside, once an access, whole words only; weights stop in a load and a soft reset."""
+    index, shape = case
+    host = Host(dut, index, shape, 7)
+    await host.reset()
+    host.set(ext_read_data=0xCAFE_F00D)
+    assert [await host.read(address) for address in (0x80, 0xA4, 0xFC)] == [0xCAFE_F00D] * 3
+    assert await host.read(0x7C) == 0
+    await host.write(0x84, 17)
+    await host.write(0x88, 99, strobe=7)
+    await host.write(0x7C, 5)
+    await host.write(0xFC, 0xFFFFFFFF)
+    assert host.ext_reads == [0x20, 0x29, 0x3F]
+    assert host.ext_writes == [(0x21, 17), (0x3F, 0xFFFFFFFF)]
+    assert host.get("weights_allowed") == 1
+    host.to_send.extend(_beats(host, 1, 0))
+    while not host.image:
+        await host.tick()
+    await host.write(CONTROL, 2)
+    while host.in_flight:
+        assert host.get("weights_allowed") == 1, "an image is under way"
+        await host.tick()
+    for _ in range(3):
+        await host.tick()
+    assert host.get("weights_allowed") == 0
+    await host.write(CONTROL, 0)
+    await host.tick()
+    await host.tick()
+    assert host.get("weights_allowed") == 1
+    await host.write(CONTROL, 1)
+    assert host.get("weights_allowed") == 0
+    await host.write(CONTROL, 0)
+    assert host.get("weights_allowed") == 1
+    await host.write(CLEAR, 0)
+    host.set(ext_read_data=0)
+
+
+@cocotb.test()
+@cocotb.parametrize(case=SELECTED)
+async def packets(dut, case):
+    """Every PACKET images end a packet (the host checks each), from the write on, after a soft reset, and one image after reset."""
+    index, shape = case
+    host = Host(dut, index, shape, 6)
+    await host.reset()
+    assert await host.read(PACKET) == 1
+    for host.packet, images in ((1, 3), (4, 10), (3, 7)):  # 10 and 7 leave packets that are not full
+        if host.packet > 1:
+            await host.write(PACKET, host.packet)
+            await host.write(PACKET, 9, strobe=7)  # not a whole word
+            assert await host.read(PACKET) == host.packet
+            host.in_packet = 0
+        host.to_send.extend(_beats(host, images, host.packet))
+        await host.drain()
+    await host.write(CONTROL, 1)
+    await host.write(CONTROL, 0)
+    host.in_packet = 0
+    host.to_send.extend(_beats(host, 3, 9))
+    await host.drain()
+    await host.reset()
+    host.packet = 1
+    assert await host.read(PACKET) == 1
 
 
 @cocotb.test()

@@ -1,4 +1,4 @@
-"""qlight_dwc: the codes in order, full rate of the narrower side, latency."""
+"""qlight_dwc: the codes in order, full rate of the narrower side, latency, what is left of a frame's last beat."""
 
 import math
 import random
@@ -13,9 +13,17 @@ SELECTED = list(enumerate(selected(CASES)))
 
 
 def _traffic(shape: Case, repeats: int, seed: int) -> tuple[list[int], list[int]]:
-    """Beats in and out: `repeats` times the least common multiple of the lanes."""
+    """Beats in and out: `repeats` times the least common multiple of the lanes, or frames of FRAME output beats."""
     bits, lanes_in, lanes_out = shape["BITS"], shape["IN_LANES"], shape["OUT_LANES"]
     rng = random.Random(seed)
+    if shape["FRAME"]:
+        sent: list[int] = []
+        due: list[int] = []
+        for _ in range(repeats):
+            codes = [rng.getrandbits(bits) for _ in range(shape["FRAME"] * lanes_out)]
+            due += _pack(codes, lanes_out, bits)
+            sent += _pack(codes + [rng.getrandbits(bits) for _ in range(-len(codes) % lanes_in)], lanes_in, bits)
+        return sent, due
     codes = [rng.getrandbits(bits) for _ in range(repeats * math.lcm(lanes_in, lanes_out))]
     return _pack(codes, lanes_in, bits), _pack(codes, lanes_out, bits)
 
@@ -54,5 +62,10 @@ async def rate_and_latency(dut, case):
     trace = await bench.stream(beats, len(expected))
     assert trace.beats == expected
     assert trace.latency == math.ceil(shape["OUT_LANES"] / shape["IN_LANES"])
+    if shape["FRAME"]:
+        took = trace.out_cycles[-1] - trace.out_cycles[shape["FRAME"] - 1]
+        beats_a_frame = max(shape["FRAME"], math.ceil(shape["FRAME"] * shape["OUT_LANES"] / shape["IN_LANES"]))
+        assert abs(took - (_repeats(shape) - 1) * beats_a_frame) <= 1
+        return
     narrow = trace.in_cycles if shape["IN_LANES"] <= shape["OUT_LANES"] else trace.out_cycles
     assert narrow == list(range(narrow[0], narrow[0] + len(narrow)))

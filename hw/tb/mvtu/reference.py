@@ -8,6 +8,7 @@ import random
 import numpy as np
 
 from hw.tb.common.cases import Case
+from qlight.hardware.packing import threshold_file
 
 
 def acc_bits(mw: int, weight_bits: int, signed: int, activation_bits: int, bipolar: int) -> int:
@@ -24,7 +25,8 @@ def acc_bits(mw: int, weight_bits: int, signed: int, activation_bits: int, bipol
 
 @dataclasses.dataclass
 class Parameters:
-    """`weights` are codes MH x MW as stored (two's complement as unsigned), `thresholds` MH x T, `direction` MH (1: d = -1)."""
+    """`weights` are codes MH x MW as stored (two's complement as unsigned), `direction` MH (1: d = -1), `thresholds` MH x T in the order in
+    which a growing code passes them."""
 
     shape: Case
     weights: np.ndarray
@@ -79,22 +81,23 @@ class Parameters:
         return rows
 
     def files(self) -> dict[str, str]:
-        """Texts of WEIGHT_FILE and THRESHOLD_FILE."""
+        """Texts of WEIGHT_FILE and of the files that begin with THRESHOLD_FILE."""
         files = {str(self.shape.parameters["WEIGHT_FILE"]): "".join(f"{row:x}\n" for row in self.rows())}
         if self.shape["OUTPUT_BITS"]:
-            width = self.shape["ACC_BITS"] + 1
-            channel = self.thresholds.shape[1] * width + 1
-            lines = []
-            for nf in range(self.shape["MH"] // self.shape["PE"]):
-                line = 0
-                for p in range(self.shape["PE"]):
-                    o = nf * self.shape["PE"] + p
-                    for i, level in enumerate(self.thresholds[o]):
-                        line |= (int(level) & ((1 << width) - 1)) << (p * channel + i * width)
-                    line |= int(self.direction[o]) << (p * channel + channel - 1)
-                lines.append(f"{line:x}\n")
-            files[str(self.shape.parameters["THRESHOLD_FILE"])] = "".join(lines)
+            pe, bits, prefix = self.shape["PE"], self.shape["OUTPUT_BITS"], str(self.shape.parameters["THRESHOLD_FILE"])
+            files |= {threshold_file(prefix, p, s): self.memory(p, s) for p in range(pe) for s in range(bits)}
         return files
+
+    def memory(self, pe: int, stage: int) -> str:
+        """Text of the memory of a stage of the search in a PE: what it asks next, for every fold and all codes that it may have found."""
+        width, bits = self.shape["ACC_BITS"] + 1, self.shape["OUTPUT_BITS"]
+        lines = []
+        for o in range(pe, self.shape["MH"], self.shape["PE"]):
+            for found in range(1 << stage):
+                least = found << (bits - stage)  # the code, if no further threshold fires
+                level = int(self.thresholds[o, least + (1 << (bits - stage - 1)) - 1]) & ((1 << width) - 1)
+                lines.append(f"{level | (int(self.direction[o]) << width if stage == 0 else 0):x}\n")
+        return "".join(lines)
 
     def words(self) -> list[int]:
         """The words of the parameter chain."""

@@ -10,13 +10,14 @@ import ctypes
 import functools
 import hashlib
 import os
-import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from qlight.targets import compiling
+from qlight.targets.compiling import UnavailableError
 
 SOURCES = ("vectors.hpp", "engine.cpp")
 FLAGS = ("-std=c++17", "-O3", "-fwrapv", "-ffp-contract=off", "-fPIC", "-shared", "-Wno-psabi")
@@ -42,10 +43,6 @@ class Layer(ctypes.Structure):
     """One step of a plan, as engine.cpp reads it."""
 
     _fields_ = list(_FIELDS)
-
-
-class UnavailableError(RuntimeError):
-    """The kernels cannot be compiled or loaded here; the message says why."""
 
 
 class Library:
@@ -83,12 +80,17 @@ def library(architecture: str = "native") -> Library:
     """
     if sys.byteorder != "little":
         raise UnavailableError("The packed kernels are for little-endian machines.")
-    command = _compiler()
+    command = compiling.cxx()
     sources = {name: (Path(__file__).parent / name).read_bytes() for name in SOURCES}
     flags = (*FLAGS, f"-march={architecture}")
-    parts = [*sources.values(), shlex.join((*command, *flags)).encode(), _version(command).encode(), _processor().encode()]
+    parts = [
+        *sources.values(),
+        shlex.join((*command, *flags)).encode(),
+        compiling.cxx_version(command).encode(),
+        compiling.processor().encode(),
+    ]
     key = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
-    path = _cache_folder() / f"packed-{key}.so"
+    path = compiling.cache_folder() / f"packed-{key}.so"
     if not path.exists():
         try:
             _compile((*command, *flags), path)
@@ -100,49 +102,6 @@ def library(architecture: str = "native") -> Library:
         return Library(path)
     except OSError as error:
         raise UnavailableError(f"The compiled kernels do not load: {error}.") from error
-
-
-def _compiler() -> tuple[str, ...]:
-    candidates = [shlex.split(os.environ.get("CXX", "")), ["g++"], ["clang++"], ["c++"]]
-    for candidate in candidates:
-        if candidate and shutil.which(candidate[0]):
-            return tuple(candidate)
-    raise UnavailableError("There is no C++ compiler; install g++ or clang++, or name one in the environment variable CXX.")
-
-
-def _version(command: tuple[str, ...]) -> str:
-    try:
-        return subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=_TIME_LIMIT, check=False).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError(f"The C++ compiler {command[0]} does not run: {error}.") from error
-
-
-def _processor() -> str:
-    """What tells processors apart for which ``-march=native`` means different things."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    wanted = ("flags", "Features", "model name", "cpu family", "model\t")
-    return "\n".join([platform.machine(), platform.processor(), *sorted({line for line in lines if line.startswith(wanted)})])
-
-
-def _cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/qlight`` or ``~/.cache/qlight``; where that cannot be written, a folder of this process."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        folder = (Path(base) if base else Path.home() / ".cache") / "qlight"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except (OSError, RuntimeError):
-        pass
-    return Path(_own_folder().name)
-
-
-@functools.cache
-def _own_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="qlight-")
 
 
 def _compile(command: tuple[str, ...], path: Path) -> None:

@@ -21,15 +21,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qlight.errors import InputError
-from qlight.targets import native
+from qlight.targets import compiling
 
 TOP = "qlight_top"
 VERILATOR_FLAGS = (
     *("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
     "-Werror-USERERROR",  # a cell that refuses a parameter
-    *("--output-split", "20000", "--output-split-cfuncs", "5000", "--top-module", TOP, "--prefix", f"V{TOP}"),
+    *("--output-split", "20000", "--output-split-cfuncs", "5000", "--flatten", "--top-module", TOP, "--prefix", f"V{TOP}"),
 )
 CXX_FLAGS = ("-std=c++17", "-march=native", "-fPIC", "-w", "-DVL_USER_FATAL", "-DVL_USER_STOP", "-DVL_USER_FINISH")
+#: what the driver counts: cycles in which an MVTU works
+OBSERVED = "`verilator_config\n" + "".join(
+    f'public_flat_rd -module "{cell}" -var "advance"\n' for cell in ("qlight_mvtu", "qlight_mvtu_stream")
+)
 #: what runs every cycle, and what runs once: optimizing Verilator's runtime and start-up code takes longer than all the rest
 HOT, COLD = "-O2", "-O0"
 LINK_FLAGS = ("-shared", "-Wl,--wrap=fopen", "-pthread")
@@ -43,9 +47,12 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "qlight_new": (_pointer, (_text, _text, _int)),
     "qlight_delete": (None, (_pointer,)),
     "qlight_problem": (_text, (_pointer,)),
-    "qlight_run": (_int, (_pointer, _pointer, _int, _int, _int, _pointer, _pointer, _pointer, _int, _int)),
+    "qlight_run": (_int, (_pointer, _pointer, _int, _int, _int, _pointer, _pointer, _pointer, _pointer, _int, _int)),
+    "qlight_transfer": (_int, (_pointer, _pointer, _int, _pointer, _pointer, _int, _int)),
     "qlight_send": (_int, (_pointer, _pointer, _int)),
     "qlight_step": (_int, (_pointer, _int)),
+    "qlight_memory": (_int, (_pointer, _int, _pointer, _int, ctypes.c_uint64, _int, _int)),
+    "qlight_memory_words": (_int, (_pointer, _int)),
     "qlight_write": (_int, (_pointer, ctypes.c_uint32, ctypes.c_uint32)),
     "qlight_read": (_int, (_pointer, ctypes.c_uint32)),
 }
@@ -75,12 +82,14 @@ def load(path: Path) -> ctypes.CDLL:
     return library
 
 
-def compiled(sources: Sequence[Path], key: str) -> Path:
+def compiled(sources: Sequence[Path], key: str, ports: int = 0, units: Sequence[str] = ()) -> Path:
     """The library of a top level, compiled now if the cache folder does not hold it yet (10 to 60 seconds).
 
     Args:
         sources: SystemVerilog files, the top level among them.
         key: stands for their content: the geometry hash of the build.
+        ports: how many memory ports the top level has.
+        units: names of its MVTUs, whose working cycles are counted.
 
     Raises:
         InputError: verilator or the C++ compiler is missing (the message says what to install), or fails.
@@ -88,14 +97,19 @@ def compiled(sources: Sequence[Path], key: str) -> Path:
     verilator, compiler = find_verilator(), find_compiler()
     driver = Path(__file__).parent / "driver.cpp"
     parts = (
-        *(key.encode(), driver.read_bytes(), _version((str(verilator.binary),), verilator).encode(), _version(compiler).encode()),
-        *(shlex.join((*compiler, *VERILATOR_FLAGS, *CXX_FLAGS, HOT, COLD, *LINK_FLAGS)).encode(), native._processor().encode()),
+        *(key.encode(), driver.read_bytes(), (driver.parent / "memory.hpp").read_bytes(), str(ports).encode(), OBSERVED.encode()),
+        *(_version((str(verilator.binary),), verilator).encode(), _version(compiler).encode()),
+        *(shlex.join((*compiler, *VERILATOR_FLAGS, *CXX_FLAGS, HOT, COLD, *LINK_FLAGS)).encode(), compiling.processor().encode()),
     )
     digest = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
-    path = native._cache_folder() / f"rtlsim-{digest}.so"
+    path = compiling.cache_folder() / f"rtlsim-{digest}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(prefix="qlight-rtlsim-") as work:
-            _compile(verilator, compiler, [*sources], driver, Path(work))
+            lists = {"PORTS": map(str, range(ports)), "UNITS": (unit.replace("__", "___05F") for unit in units)}  # as Verilator writes them
+            text = "".join(f"#define QLIGHT_{name}(X) {' '.join(f'X({each})' for each in found)}\n" for name, found in lists.items())
+            (Path(work) / "ports.hpp").write_text(text, encoding="ascii")
+            (Path(work) / "observed.vlt").write_text(OBSERVED, encoding="ascii")
+            _compile(verilator, compiler, [Path(work) / "observed.vlt", *sources], driver, Path(work))
             handle, part = tempfile.mkstemp(prefix=path.stem, suffix=".part", dir=path.parent)
             os.close(handle)
             shutil.copyfile(Path(work) / "library.so", part)
@@ -130,8 +144,8 @@ def find_compiler() -> tuple[str, ...]:
         InputError: there is none.
     """
     try:
-        return native._compiler()
-    except native.UnavailableError as error:
+        return compiling.cxx()
+    except compiling.UnavailableError as error:
         raise InputError(
             "Expected a C++ compiler for the target rtlsim, but there is none; install g++ or clang++, or name one in the environment "
             "variable CXX."
@@ -150,7 +164,7 @@ def _compile(verilator: Verilator, compiler: tuple[str, ...], sources: list[Path
     jobs = [(source, HOT) for source in sorted(set(found) - {*slow, *small}, key=lambda source: -source.stat().st_size)]
     jobs += [(include / name, COLD) for name in RUNTIME]
     jobs += [(_together(work / "hot.cpp", [*small, driver]), HOT), (_together(work / "cold.cpp", slow), COLD)]
-    flags = (*CXX_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}", f"-I{model}")
+    flags = (*CXX_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}", f"-I{model}", f"-I{work}")
 
     def compile_one(job: tuple[Path, str]) -> str:
         source, level = job

@@ -1,0 +1,161 @@
+"""Build folders of the HLS twin: everything that C-simulation and Vitis HLS need of one network, checked when it is read.
+
+manifest.json    as of the RTL's, with board, part and clock
+graph/           the integer graph
+hls/             the units, the generated qlight_hls.cpp, what its memories hold, a test bench with vectors of the reference executor
+adapter/         qlight_top.sv, the ports of the RTL around the Verilog of Vitis HLS
+run_hls.tcl      the script of Vitis HLS
+parameters.bin   the parameter word stream, the RTL's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qlight.errors import InputError
+from qlight.hardware.boards import load_board
+from qlight.hardware.build import GRAPH, PARAMETERS, describe, read_pipeline
+from qlight.hardware.cycles import cycles
+from qlight.hardware.folders import hash_of, read_manifest, whole_folder, write_manifest
+from qlight.hardware.hls_adapter import CELLS, adapter
+from qlight.hardware.hls_memory import initializers
+from qlight.hardware.hls_scripts import SCRIPT, script
+from qlight.hardware.hls_top import HEADER, SOURCE, header, source
+from qlight.hardware.packing import parameter_words
+from qlight.hardware.pipeline import Pipeline, make_pipeline
+from qlight.hardware.sources import cell_sources, unit_sources
+from qlight.hardware.top import TOP_FILE
+from qlight.intgraph import Graph, execute
+
+FORMAT = "qlight-hls-build"
+HLS, MEMORY, ADAPTER = "hls", "memory", "adapter"
+VECTORS_FILE = "qlight_vectors.hpp"
+#: images of the test bench
+VECTORS = 2
+
+
+@dataclass(frozen=True)
+class HlsBuild:
+    """A build folder of the HLS twin that was read and found whole.
+
+    Attributes:
+        folder, pipeline, manifest: as of `qlight.hardware.build.Build`.
+        geometry_hash: stands for the C++ that runs, without what the memories hold: networks with the same can be loaded.
+    """
+
+    folder: Path
+    pipeline: Pipeline
+    geometry_hash: str
+    manifest: Mapping[str, Any]
+
+    @property
+    def graph(self) -> Graph:
+        return self.pipeline.graph
+
+    @property
+    def sources(self) -> Path:
+        """The folder of the C++ files."""
+        return self.folder / HLS
+
+    def words(self) -> np.ndarray:
+        """uint32: the parameter word stream of the folder."""
+        return np.fromfile(self.folder / PARAMETERS, "<u4").astype(np.uint32)
+
+
+def write_hls_build(
+    graph: Graph,
+    folder: str | Path,
+    folding: Mapping[str, Any] | None = None,
+    target_cycles: int | None = None,
+    board: str | Path | None = None,
+) -> HlsBuild:
+    """Write the build folder of a graph; it appears whole or not at all.
+
+    Args:
+        folder: is made; an older build is replaced, anything else that is there refused.
+        folding, target_cycles: see `make_pipeline`; weights must be resident.
+        board: name or file of a board (`qlight.hardware.boards`), whose part and clock the script has; None: they are given when it runs.
+
+    Raises:
+        InputError: the graph, folding, target or board is not possible, or the folder cannot be written.
+    """
+    known = None if board is None else load_board(board)
+    pipeline = make_pipeline(graph, folding, target_cycles)
+    text = _generated(pipeline)
+    geometry = _geometry(pipeline, {**unit_sources(), **text})
+    folder = Path(folder)
+    with whole_folder(folder) as part:
+        (part / HLS / MEMORY).mkdir(parents=True)
+        for name, content in {**unit_sources(), **text, VECTORS_FILE: _vectors(pipeline)}.items():
+            (part / HLS / name).write_text(content, encoding="utf-8")
+        for name, content in initializers(pipeline, MEMORY):
+            (part / HLS / name).write_text(content, encoding="ascii")
+        (part / ADAPTER).mkdir()
+        for name, content in _adapter_files(pipeline, geometry).items():
+            (part / ADAPTER / name).write_text(content, encoding="utf-8")
+        (part / SCRIPT).write_text(script(known), encoding="ascii")
+        parameter_words(pipeline).astype("<u4").tofile(part / PARAMETERS)
+        graph.save(part / GRAPH)
+        manifest = describe(pipeline, geometry, FORMAT)
+        manifest["board"] = None if known is None else {"name": known.name, "part": known.part, "clock_mhz": known.clock_mhz}
+        write_manifest(part, manifest)
+    return HlsBuild(folder, pipeline, geometry, manifest)
+
+
+def load_hls_build(folder: str | Path) -> HlsBuild:
+    """Read a build folder and check that it is whole: every file is there with its checksum, and the graph is the manifest's.
+
+    Raises:
+        InputError: there is no build of the HLS twin, or a file is missing or damaged, which the message names.
+    """
+    folder = Path(folder).expanduser()
+    manifest = read_manifest(folder, "hls")
+    pipeline = read_pipeline(folder, manifest)
+    build = HlsBuild(folder, pipeline, manifest["geometry_hash"], manifest)
+    generated = _generated(pipeline)
+    names = sorted({*unit_sources(), *generated})
+    found = {name: (folder / HLS / name).read_text(encoding="utf-8") for name in names if (folder / HLS / name).is_file()}
+    if _geometry(pipeline, found) != build.geometry_hash or any(found.get(name) != text for name, text in generated.items()):
+        raise InputError(
+            f"Expected the sources of {str(folder)!r} to be those of its geometry hash, but another version of qlight wrote them, or they "
+            "were changed; export it again."
+        )
+    return build
+
+
+def _generated(pipeline: Pipeline) -> dict[str, str]:
+    return {HEADER: header(pipeline), SOURCE: source(pipeline)}
+
+
+def _geometry(pipeline: Pipeline, sources: Mapping[str, str]) -> str:
+    return hash_of({**sources, TOP_FILE: adapter(pipeline, graph_hash="0" * 64, geometry_hash="0" * 64)})
+
+
+def _adapter_files(pipeline: Pipeline, geometry: str) -> dict[str, str]:
+    cells = cell_sources()
+    top = adapter(pipeline, graph_hash=pipeline.graph.content_hash, geometry_hash=geometry)
+    return {**{f"{name}.sv": cells[f"{name}.sv"] for name in CELLS}, TOP_FILE: top}
+
+
+def _vectors(pipeline: Pipeline) -> str:
+    """Random images, and what the reference executor makes of them."""
+    images = np.random.default_rng(0).integers(0, 256, (VECTORS, *pipeline.graph.input.shape), dtype=np.uint8)
+    words = images.reshape(-1).view("<u4").tolist()
+    model = cycles(pipeline)
+    most = 3 * (model.latency + VECTORS * model.image) // 2 + 1000
+    return "\n".join(
+        [
+            "// Generated by qlight: random images, four bytes a word, and their accumulators by the reference executor.",
+            "#pragma once",
+            f"constexpr int VECTORS = {VECTORS};",
+            f"constexpr long long MOST_CALLS = {most};",
+            f"const unsigned IMAGES[] = {{{', '.join(f'{word:#x}' for word in words)}}};",
+            f"const int ACCUMULATORS[] = {{{', '.join(map(str, execute(pipeline.graph, images).ravel().tolist()))}}};",
+            "",
+        ]
+    )
