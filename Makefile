@@ -12,7 +12,7 @@ help:  ## this list
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev,interop,rtl]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,hls,interop,rtl]'
 	touch $@
 
 install: $(INSTALLED)  ## make the environment and install qlight into it

@@ -1,4 +1,4 @@
-"""The verbs of ``python -m qlight`` through LightningCLI: fit, validate, test, predict, attack, diagnose, export."""
+"""The verbs of ``python -m qlight`` through LightningCLI: Lightning's and qlight's own."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ from qlight.parser import Parser
 from qlight.targets import parse_target
 from qlight.verbs import ROOT, Trainer
 
+#: the verbs that name the checkpoints of several networks by options of their own
+COMPARING = ("transfer", "ensemble", "gradients", "spread", "shift")
 #: the verbs that may take gradients of images and keep their results in a folder of their own
-ATTACKING = ("attack", "diagnose", "export")
+ATTACKING = ("attack", "diagnose", "export", *COMPARING)
 
 register_type(AttackSuite, serializer=lambda suite: suite.to_value(), deserializer=AttackSuite.from_value)
 
@@ -56,6 +58,7 @@ class CLI(LightningCLI):
             "attack": loaders,
             "diagnose": loaders,
             "export": loaders,
+            **dict.fromkeys(COMPARING, loaders),
         }
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
@@ -69,6 +72,7 @@ class CLI(LightningCLI):
         self._resolve_zoo(self.config[verb])
         if verb == "attack":
             self._parse_target(self.config[verb])
+        self._needs_checkpoint &= verb not in COMPARING
         path = self.config[verb].get("ckpt_path")
         if path is None or (verb == "fit" and path in ("last", "best")):
             return
@@ -83,7 +87,7 @@ class CLI(LightningCLI):
 
     def _resolve_zoo(self, config: Any) -> None:
         """Where an option names a network of the zoo, the checkpoint that is made of it."""
-        for option in ("ckpt_path", "gradients_from", "target", "sources"):
+        for option in ("ckpt_path", "gradients_from", "target", "sources", "targets", "networks"):
             value = config.get(option)
             if value is not None:
                 config[option] = re.sub(rf"{zoo.PREFIX}[^,=]+", lambda found: zoo.resolve(found[0]), str(value))

@@ -11,28 +11,28 @@ from typing import Any, cast
 import lightning as L
 from torch import Tensor, nn
 
+from qlight.analyses import AnalysisTrainer
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import evaluate, evaluation_manifest, file_sha256, print_table, read_checkpoint, save_predictions
 from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
-from qlight.evaluation.files import whole_file
 from qlight.evaluation.runner import describe
-from qlight.hardware import cycles, save_picture, write_build
+from qlight.hardware import cycles, save_picture, write_build, write_hls_build
 from qlight.interop import check_format, write
 from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier, load_weights
-from qlight.targets import PackedTarget, RtlSimEngine, RtlSimTarget, Sample, Target, parse_target
+from qlight.targets import PackedTarget, RtlSimEngine, Sample, Target, open_target, parse_target
 from qlight.targets import certify as replay
 
 ROOT = "runs"
 
 
-class Trainer(L.Trainer):
-    """Lightning's Trainer with the verbs ``attack``, ``diagnose`` and ``export``; ``predict`` also writes a file."""
+class Trainer(AnalysisTrainer):
+    """Lightning's Trainer with qlight's verbs, here and in `qlight.analyses`; ``predict`` also writes a file."""
 
     def predict(  # type: ignore[override]
         self, model: Any = None, dataloaders: Any = None, datamodule: Any = None, ckpt_path: str | None = None, out: str | None = None
@@ -73,8 +73,9 @@ class Trainer(L.Trainer):
             seed: of the attacks' random numbers.
             compile: run the network through torch.compile (needs a C++ compiler on CPU).
             target: what is attacked: torch (the network of ckpt_path), torch:CKPT (the same in one word), packed:FOLDER (the integer graph
-                that `export` wrote, on the packed CPU engine: 8-bit pixels, no gradients; the model options are not used), or rtlsim:FOLDER
-                (what `export --format rtl` wrote, the RTL in simulation).
+                that `export` wrote, on the packed CPU engine: 8-bit pixels, no gradients; the model options are not used), rtlsim:FOLDER
+                (what `export --format rtl` wrote, the RTL in simulation), csim:FOLDER (what `export --format hls` wrote, the HLS C++), or
+                board://HOST:PORT (a board, by its server; ?graph=FOLDER after it insists on that graph).
             gradients_from: a checkpoint; attacks that need gradients craft on it, and are rounded and judged on a target without gradients.
             certify: how many random queries of this run are replayed on the RTL in simulation, which must give the same integers; with
                 packed:FOLDER of a build (`export --format rtl`).
@@ -87,7 +88,7 @@ class Trainer(L.Trainer):
         if name.kind == "torch":
             path = _loaded(model, ckpt_path or name.place or None)
         else:
-            module = PackedTarget(name.place) if name.kind == "packed" else RtlSimTarget(name.place)
+            module = open_target(name)
         certified = _certified(module, certify, name.place, seed)
         elsewhere = None if gradients_from is None else load_classifier(Path(gradients_from), read_checkpoint(gradients_from))
         Attacked.by(module).check(attacks, elsewhere)
@@ -115,6 +116,9 @@ class Trainer(L.Trainer):
                 certified()
             if isinstance(module, Target) and module.queries:
                 print(f"{target} was asked about {module.queries:,} images in this run, and computed {module.computed:,}; the rest it knew")
+            for row in rows:
+                if row.timing is not None:
+                    print(f"{row.attack}: " + ", ".join(f"{name} {value:,.6g}" for name, value in row.timing.items()))
             print(
                 f"wrote {folder}: results.csv, results.json, images.csv, adversarial/*.safetensors" + (", examples.png" if picture else "")
             )
@@ -186,8 +190,9 @@ class Trainer(L.Trainer):
         calibration: int = 256,
         images: int = 1000,
         format: str = "graph",  # noqa: A002 - what users write
-        folding: dict[str, list[int]] | None = None,
+        folding: dict[str, list[int] | dict[str, int | str]] | None = None,
         target_cycles: int | None = None,
+        board: str | None = None,
     ) -> Any:
         """Lower a checkpoint to an integer graph, and compare it with torch.
 
@@ -201,15 +206,20 @@ class Trainer(L.Trainer):
             calibration: images of the validation split on which scales of ReLU activations are found.
             images: images of the test split on which codes, predictions and accuracy are compared; 0 compares nothing.
             format: graph; or qonnx or onnx (plain integer ONNX), for which `out` may also be a file that ends in .onnx (both need the extra
-                qlight[interop]); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool.
-            folding: of rtl: PE and SIMD of every layer by name; null chooses them.
-            target_cycles: of rtl: the most cycles an image that the folding may take.
+                qlight[interop]); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool; or hls: one of
+                its twin in C++, for C-simulation or Vitis HLS.
+            folding: of rtl and hls: [PE, SIMD] of every layer by name; of rtl also {pe: PE, simd: SIMD, weights: streamed, port_bits: 64,
+                multiply: lut} (qlight.hardware.folding): weights from DRAM, products of LUTs or DSPs; null chooses PE and SIMD.
+            target_cycles: of rtl and hls: the most cycles an image that the folding may take.
+            board: of hls: whose part and clock Vitis HLS is told, a name of hw/boards or a .toml file.
         """
-        if format != "rtl":
+        if board is not None and format != "hls":
+            raise InputError(f"Expected `board` with --format hls only, but got --format {format}; leave it out.")
+        if format not in ("rtl", "hls"):
             check_format(format)
             if folding is not None or target_cycles is not None:
                 raise InputError(
-                    f"Expected `folding` and `target_cycles` with --format rtl only, but got --format {format}; leave them out."
+                    f"Expected `folding` and `target_cycles` with --format rtl or hls only, but got --format {format}; leave them out."
                 )
         path = _loaded(model, ckpt_path)
         model.eval()
@@ -232,10 +242,11 @@ class Trainer(L.Trainer):
         print_layers(lowered.graph, comparison)
         digest = lowered.graph.content_hash
         folder = Path(self.default_root_dir) / "export" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
-        if format == "rtl":
-            build = write_build(
-                lowered.graph, folder, None if folding is None else {n: tuple(f) for n, f in folding.items()}, target_cycles
-            )
+        if format in ("rtl", "hls"):
+            if format == "rtl":
+                build = write_build(lowered.graph, folder, folding, target_cycles)
+            else:
+                build = write_hls_build(lowered.graph, folder, folding, target_cycles, board)
             save_picture(build.pipeline, folder / "pipeline.png")
             found = cycles(build.pipeline)
             print(f"wrote {folder}: {found.image} cycles an image (slowest: {found.slowest}), the first after {found.latency}")
@@ -243,14 +254,6 @@ class Trainer(L.Trainer):
         written = write(lowered.graph, folder, format)
         print(f"wrote {folder if format == 'graph' else written}: graph {digest[:16]}")
         return lowered
-
-    #: the configuration of this run as YAML; the CLI sets it
-    configuration: str | None = None
-
-    def _save_configuration(self, folder: Path) -> None:
-        if self.configuration is not None:
-            with whole_file(folder / "configuration.yaml") as part:
-                part.write_text(self.configuration, encoding="utf-8")
 
     def _say(self, text: str) -> None:
         if self.is_global_zero:

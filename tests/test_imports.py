@@ -11,6 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "qlight"
 ALLOWED = {
+    # the client of a board is a target, and an emulated board runs the engines of targets
+    "board": {"errors", "hardware", "intgraph", "targets"},
     "quantization": {"errors"},
     "models": {"errors", "quantization"},
     "data": {"errors"},
@@ -20,12 +22,12 @@ ALLOWED = {
     "hardware": {"errors", "intgraph"},
     "interop": {"errors", "intgraph"},
     "lowering": {"errors", "intgraph", "models", "quantization"},
-    "study": {"attacks", "errors", "evaluation", "hardware", "intgraph", "lowering", "models", "targets"},
-    "targets": {"errors", "hardware", "intgraph"},
+    "study": {"attacks", "errors", "evaluation", "hardware", "intgraph", "lowering", "models", "noise", "targets", "zoo"},
+    "targets": {"board", "errors", "hardware", "intgraph"},
     "zoo": {"errors", "evaluation", "models", "quantization"},
 }
 #: rooms that a board without torch imports
-WITHOUT_TORCH = ("hardware", "interop", "intgraph")
+WITHOUT_TORCH = ("board", "hardware", "interop", "intgraph")
 BLOCK_TORCH = """
 import importlib, sys
 

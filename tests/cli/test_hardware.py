@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qlight.__main__ import main
-from qlight.hardware import load_build
+from qlight.hardware import load_build, load_hls_build
 from tests.cli.test_bad_input import _fails
 from tests.cli.test_exchange import export
 from tests.cli.test_targets import options, results, save
@@ -35,11 +35,22 @@ def test_a_build_folder_is_written(arrays: Path, here: Path, capsys: pytest.Capt
     assert build.graph.content_hash == build.manifest["graph_hash"]
 
 
+def test_a_build_folder_of_the_hls_twin_is_written(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(export(arrays, "--out", "build", "--format", "hls", "--board", "PYNQ-Z2", "--target_cycles", "40000", "--images", "0")) == 0
+    build = load_hls_build("build")
+    assert build.manifest["board"] == {"name": "pynq_z2", "part": "xc7z020clg400-1", "clock_mhz": 100}
+    assert f"wrote build: {build.manifest['cycles']['image']} cycles an image" in capsys.readouterr().out
+    assert "set period [setting QLIGHT_PERIOD 10.000]" in (here / "build/run_hls.tcl").read_text()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--format", "graph", "--target_cycles", "9"], "`target_cycles` with --format rtl only"),
+        (["--format", "rtl", "--board", "zcu104"], "`board` with --format hls only, but got --format rtl"),
+        (["--format", "hls", "--board", "zcu105"], "'zcu105'; try zcu104"),
+        (["--format", "graph", "--target_cycles", "9"], "`target_cycles` with --format rtl or hls only"),
         (["--format", "rtl", "--folding", "{conv2: [3, 1]}"], "`folding` to have every layer, but 'conv1' is missing"),
+        (["--format", "rtl", "--folding", "{conv1: {pe: 1, simd: 3, weights: far}}"], "'conv2' is missing"),
         (["--format", "rtl", "--target_cycles", "3"], "3"),
     ],
 )
@@ -51,6 +62,8 @@ def test_bad_targets(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str
     for target, more, words in (
         ("rtlsim:", [], "`python -m qlight export --format rtl` writes such a folder"),
         ("rtlsim:nowhere", [], "nowhere"),
+        ("csim:", [], "`python -m qlight export --format hls` writes such a folder"),
+        ("csim:nowhere", [], "nowhere"),
         ("torch:network.ckpt", ["--certify", "3"], "`certify` to be a number of queries with --target packed:FOLDER"),
     ):
         assert words in _fails(options(arrays, "--target", target, "--attacks", SHORT, *more), capsys, here)

@@ -1,0 +1,130 @@
+"""Studies from YAML: what is planned, and bad input."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qlight.errors import InputError
+from qlight.study.configuration import Configuration, images_of
+from qlight.study.planning import make_plan
+
+CONFIGS = Path(__file__).parents[2] / "configs/study"
+SMALLEST: dict[str, Any] = {
+    "name": "least",
+    "dataset": "SVHN",
+    "data": {"class_path": "qlight.data.SyntheticDigits", "init_args": {"train_size": 100, "test_size": 10}},
+    "networks": {"float": "train", "w2a32": "train"},
+    "presets": {"paper": {"FGSM": {"class_path": "torchattacks.FGSM", "init_args": {"eps": 0.03}, "images": 10}}},
+}
+
+
+def study(folder: Path, **changes: Any) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump({name: value for name, value in {**SMALLEST, **changes}.items() if value is not None}))
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_is_a_plan(path: Path) -> None:
+    configuration = Configuration.load(path)
+    plan = make_plan(configuration)
+    tasks = list(plan)
+    assert tasks[-1].name == "report"
+    assert set(tasks[-1].needs) == {task.name for task in tasks[:-1]}
+    assert len({plan.digest(task.name) for task in tasks}) == len(tasks)
+    assert configuration.name == path.stem
+
+
+def test_the_smallest_study(tmp_path: Path) -> None:
+    plan = make_plan(Configuration.load(study(tmp_path)))
+    assert [task.name for task in plan] == [
+        "network/float",
+        "network/w2a32",
+        "attack/torch/paper/FGSM/float",
+        "attack/torch/paper/FGSM/w2a32",
+        "report",
+    ]
+    assert plan["network/w2a32"].options["model"] == {"weight_bit_width": 2, "activation_bit_width": 32}
+
+
+def test_sections_add_their_tasks(tmp_path: Path) -> None:
+    more = {
+        "targets": ["torch", "packed"],
+        "transfer": {"attacks": {"FGSM": 10}, "kappas": [5]},
+        "ensemble": {"members": ["float", "w2a32"], "m": 2, "attacks": {"FGSM": 10}, "adaptive": {"attacks": {}, "images": 5}},
+        "gradients": {"images": 10},
+        "spread": {"images": 10, "difference_images": 2},
+        "shift": {"images": 10, "attacks": {}},
+        "diagnose": {"images": 2, "networks": ["float"]},
+    }
+    plan = make_plan(Configuration.load(study(tmp_path, **more)))
+    assert Counter(task.name.partition("/")[0] for task in plan) == {
+        "network": 2,
+        "graph": 2,
+        "attack": 4,
+        "transfer": 1,
+        "ensemble": 2,
+        "gradients": 1,
+        "spread": 1,
+        "shift": 1,
+        "diagnose": 1,
+        "report": 1,
+    }
+    assert plan["transfer/FGSM"].needs == (
+        "network/float",
+        "network/w2a32",
+        "attack/torch/paper/FGSM/float",
+        "attack/torch/paper/FGSM/w2a32",
+    )
+    assert "transfer/FGSM" in plan["ensemble/FGSM"].needs  # crafts nothing again
+
+
+def test_what_changes_a_result_changes_its_hash_and_no_other(tmp_path: Path) -> None:
+    before = make_plan(Configuration.load(study(tmp_path)))
+    other = yaml.safe_load(yaml.safe_dump(SMALLEST["presets"]))
+    other["paper"]["FGSM"]["images"] = {"default": 10, "w2a32": 9}
+    after = make_plan(Configuration.load(study(tmp_path, presets=other)))
+    changed = {task.name for task in before if before.digest(task.name) != after.digest(task.name)}
+    assert changed == {"attack/torch/paper/FGSM/w2a32", "report"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "MNIST"}, "`dataset` to be one of CIFAR10, SVHN"),
+        ({"networks": {"w1a2": "train"}}, "`networks` to hold .*but got 'w1a2'"),
+        ({"targets": ["rtl"]}, "`targets` to hold packed, torch, but got 'rtl'"),
+        ({"presets": None}, "`study` to have 'presets'"),
+        ({"prests": {}}, "but got 'prests'; did you mean presets"),
+        ({"transfer": {"attacks": {"CW": 10}}}, "`transfer.attacks` to hold FGSM, but got 'CW'"),
+        ({"ensemble": {"members": ["w1a1"], "m": 1, "attacks": {}}}, "`ensemble.members` to hold float, w2a32, but got 'w1a1'"),
+        ({"presets": {"paper": {"FGSM": {"class_path": "torchattacks.FGSM"}}}}, "`presets.paper.FGSM.images` to be a number"),
+        (
+            {"presets": {"paper": {"FGSM": {"class_path": "torchattacks.FGSM", "images": {"float": 3}}}}},
+            "numbers by network with `default`",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Configuration.load(study(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "is none"), ("- a", "holds a list"), ("\xff", "Expected")])
+def test_what_is_no_study_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=message):
+        Configuration.load(path)
+    with pytest.raises(InputError, match="there is no"):
+        Configuration.load(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize(("images", "expected"), [(5, 5), ({"default": 5}, 5), ({"default": 5, "w1a1": 3}, 3)])
+def test_images_of_a_network(images: Any, expected: int) -> None:
+    assert images_of({"images": images}, "w1a1") == expected
