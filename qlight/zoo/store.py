@@ -102,12 +102,16 @@ def checkpoint(name: str) -> Path:
     path = root / f"{entry.name}-{entry.sha256[:12]}.ckpt"
     if path.is_file():
         return path
-    model = load(entry.name)
-    with whole_file(path) as part:
-        content = {"state_dict": model.state_dict(), "hyper_parameters": dict(entry.hyper_parameters)}
-        with part.open("wb") as file:  # given a path, torch writes its name, here a random one, into the file
-            torch.save({"epoch": 0, "global_step": 0, "pytorch-lightning_version": _LIGHTNING, **content}, file)
+    write_checkpoint(load(entry.name), path)
     return path
+
+
+def write_checkpoint(model: Classifier, path: Path) -> None:
+    """Write a network as a checkpoint that `fit` might have written, without optimizer: always the same bytes for the same network."""
+    held = {name: value for name, value in model.hparams.items() if not name.startswith("_")}
+    content = {"state_dict": model.state_dict(), "hyper_parameters": held}
+    with whole_file(path) as part, part.open("wb") as file:  # given a path, torch writes its name, here a random one, into the file
+        torch.save({"epoch": 0, "global_step": 0, "pytorch-lightning_version": _LIGHTNING, **content}, file)
 
 
 def resolve(path: str) -> str:

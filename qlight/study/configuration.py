@@ -1,0 +1,117 @@
+"""What a study measures, read from YAML: networks, attacks with their presets and numbers of images, targets, analyses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qlight.errors import InputError, nearest
+from qlight.study.paper import values
+
+#: what runs the networks: as trained, or the integer graph on the packed engine
+TARGETS = ("torch", "packed")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A study.
+
+    Attributes:
+        name: of the study and its folder.
+        dataset: which column of the paper stands beside the results: "CIFAR10" or "SVHN".
+        data: class_path and init_args of the data module.
+        networks: by the paper's names: "zoo:NAME", the path of a checkpoint, or "train".
+        training: of those that are trained: "model" and "trainer" options for all, and "networks": {name: {"model": ..., "trainer": ...}}.
+        presets: by name, such as paper and strong: {label: {class_path, init_args, images}}. Labels that the paper has too, FGSM, BIM, CW,
+            SPSA and ZOO, are compared with it where the preset is called paper. ``images``: a number, or numbers by network with "default".
+        targets: of `TARGETS`.
+        transfer: {attacks: {label: images}, kappas: [...]}: attacks of the preset paper, crafted on every network, judged on every one.
+        ensemble: {members: [...], m: 4, attacks: {label: images}, adaptive: {attacks: {label: {class_path, init_args}}, images: N}}.
+        gradients: {images: N}: cosine similarity of input gradients.
+        spread: {images: N, difference_images: N}: variance of logits, difference quotients.
+        shift: {attack: {class_path, init_args}, images: N, networks: [...]}: how much of a perturbation quantization levels out.
+        diagnose: {images: N, networks: [...]}: is a failure robustness?
+        seed: of all random numbers.
+    """
+
+    name: str
+    dataset: str
+    data: Mapping[str, Any]
+    networks: Mapping[str, str]
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[str, ...] = ("torch",)
+    transfer: Mapping[str, Any] | None = None
+    ensemble: Mapping[str, Any] | None = None
+    gradients: Mapping[str, Any] | None = None
+    spread: Mapping[str, Any] | None = None
+    shift: Mapping[str, Any] | None = None
+    diagnose: Mapping[str, Any] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        known = sorted({cell.dataset for cell in values()})
+        if self.dataset not in known:
+            raise InputError(f"Expected `dataset` to be one of {', '.join(known)}, the paper's, but got {self.dataset!r}.")
+        _choose("targets", self.targets, TARGETS)
+        _choose("networks", self.networks, {cell.target for cell in values() if cell.table == 2})
+        for section, key in (("ensemble", "members"), ("shift", "networks"), ("diagnose", "networks")):
+            _choose(f"{section}.{key}", (getattr(self, section) or {}).get(key, ()), self.networks)
+        for section in ("transfer", "ensemble"):
+            _choose(f"{section}.attacks", (getattr(self, section) or {}).get("attacks", ()), self.presets.get("paper", {}))
+        for preset, attacks in self.presets.items():
+            for label, attack in attacks.items():
+                for name in self.networks:
+                    images_of(attack, name, f"presets.{preset}.{label}")
+
+    @staticmethod
+    def load(path: str | Path) -> Configuration:
+        """Read a YAML file.
+
+        Raises:
+            InputError: there is no such file, it is not YAML, or something in it is unknown, missing or wrong.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"Expected `study` to be a YAML file, but there is no {str(path)!r}; configs/study/smoke.yaml is one.")
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"Expected `study` to be a YAML file, but {str(path)!r} is none: {' '.join(str(error).split())}") from error
+        if not isinstance(content, dict):
+            raise InputError(f"Expected `study` to be a mapping, but {str(path)!r} holds a {type(content).__name__}.")
+        names = {each.name for each in fields(Configuration)}
+        _choose("study", content, names)
+        missing = [name for name in ("name", "dataset", "data", "networks", "presets") if name not in content]
+        if missing:
+            raise InputError(f"Expected `study` to have {missing[0]!r}, but {str(path)!r} has none; configs/study/smoke.yaml shows it.")
+        if "targets" in content:
+            content["targets"] = tuple(content["targets"])
+        return Configuration(**content)
+
+
+def images_of(attack: Mapping[str, Any], network: str, where: str = "attack") -> int:
+    """How many images an attack is run on.
+
+    Raises:
+        InputError: it does not say, or no positive whole number.
+    """
+    images = attack.get("images")
+    if isinstance(images, Mapping):
+        images = images.get(network, images.get("default"))
+    if isinstance(images, bool) or not isinstance(images, int) or images < 1:
+        raise InputError(f"Expected `{where}.images` to be a number of images, or numbers by network with `default`, but got {images!r}.")
+    return images
+
+
+def _choose(what: str, given: Any, known: Any) -> None:
+    for name in given:
+        if name not in known:
+            close = nearest(str(name), known, 1)
+            raise InputError(
+                f"Expected `{what}` to hold {', '.join(sorted(known))}, but got {name!r}" + (f"; did you mean {close}?" if close else ".")
+            )

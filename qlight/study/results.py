@@ -1,0 +1,171 @@
+"""What the tasks of a study measured, read from their folders: by the keys of the paper's numbers, and row by row."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from qlight.evaluation.intervals import mean_interval
+from qlight.study.claims import Key
+from qlight.study.estimate import Estimate
+
+#: agreement rows of Table 5 by their metric in `qlight.study.paper`
+_OUTCOMES = {
+    "correctly classified": "correctly",
+    "misclassified": "misclassified",
+    "successful": "successful",
+    "unsuccessful": "unsuccessful",
+}
+#: what the ensemble's rows call attacks on all of its members
+ADAPTIVE_TASK = "ensemble/adaptive"
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """One attack on one network: a row of results, with the intervals of its mean distortions.
+
+    Attributes:
+        target, preset, attack, network: of the task.
+        row: of `qlight.evaluation.ResultRow`, as read from results.json.
+        accuracy, l2, linf: over all adversarial examples, and over those that succeed; None where none does.
+        folder: with adversarial examples and examples.png.
+    """
+
+    target: str
+    preset: str
+    attack: str
+    network: str
+    row: Mapping[str, Any]
+    accuracy: Estimate
+    l2: Estimate | None
+    linf: Estimate | None
+    folder: Path
+
+    @property
+    def images(self) -> int:
+        """Number of images attacked."""
+        return int(self.row["images"])
+
+
+class Results:
+    """Results of a study.
+
+    Args:
+        folders: by the name of the task.
+    """
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self.folders = dict(folders)
+
+    def json(self, task: str, file: str) -> Any:
+        """A file of a task; None where the study has no such task."""
+        return json.loads((self.folders[task] / file).read_text(encoding="utf-8")) if task in self.folders else None
+
+    @cached_property
+    def networks(self) -> tuple[str, ...]:
+        """Names, in the order of the study."""
+        return tuple(name.partition("/")[2] for name in self.folders if name.startswith("network/"))
+
+    def accuracy(self, network: str) -> tuple[int, int]:
+        """Test images that a network has right, and their number."""
+        found = self.json(f"network/{network}", "accuracy.json")
+        return found["correct"], found["images"]
+
+    @cached_property
+    def attacked(self) -> tuple[Attacked, ...]:
+        """Every direct attack."""
+        return tuple(_attacked(name, folder) for name, folder in self.folders.items() if name.startswith("attack/"))
+
+    def find(self, target: str, preset: str, attack: str, network: str) -> Attacked | None:
+        """One of them; None where the study has none."""
+        wanted = (target, preset, attack, network)
+        return next((each for each in self.attacked if (each.target, each.preset, each.attack, each.network) == wanted), None)
+
+    @cached_property
+    def measured(self) -> dict[Key, Estimate]:
+        """Numbers by the paper's keys: of the preset paper, attacks on the networks as trained."""
+        found: dict[Key, Estimate] = {}
+        for name in self.networks:
+            found[Key("none", name, name, "acc")] = Estimate.rate(*self.accuracy(name))
+        for key, estimate in (*self._transfer(), *self._direct(), *self._ensemble(), *self._alone()):
+            if estimate is not None:
+                found[key] = estimate
+        return found
+
+    def _direct(self) -> Iterator[tuple[Key, Estimate | None]]:
+        for each in self.attacked:
+            if (each.target, each.preset) == ("torch", "paper"):
+                for metric, estimate in (("acc", each.accuracy), ("l2", each.l2), ("linf", each.linf)):
+                    yield Key(each.attack, each.network, each.network, metric), estimate
+
+    def _transfer(self) -> Iterator[tuple[Key, Estimate | None]]:
+        for task in self.folders:
+            if task.startswith("transfer/"):
+                for cell in self.json(task, "transfer.json")["cells"]:
+                    if cell["reported"]:
+                        names = cell["attack"], cell["source"], cell["target"]
+                        yield Key(*names, "acc"), _estimate(cell, "adversarial_accuracy")
+                        for metric in ("l2", "linf"):
+                            mean = cell[f"mean_{metric}"]
+                            yield Key(*names, metric), None if mean is None else Estimate.exact(mean)
+
+    def _ensemble(self) -> Iterator[tuple[Key, Estimate | None]]:
+        for task in self.folders:
+            if not task.startswith("ensemble/"):
+                continue
+            content = self.json(task, "ensemble.json")
+            for row in content["defences"]:
+                if not row["reported"]:
+                    continue
+                adaptive = row["source"] is not None and row["source"] not in content["members"]
+                source = "ensemble" if row["source"] is None or adaptive else row["source"]
+                attack = "none" if row["attack"] is None else "adaptive" if adaptive else row["attack"]
+                if task == ADAPTIVE_TASK and not adaptive:
+                    continue  # measured on more images by the other tasks
+                yield Key(attack, source, "ensemble", "PR"), _estimate(row, "prediction_rate")
+                if attack == "none":
+                    yield Key(attack, source, "ensemble", "acc"), _estimate(row, "accuracy")
+                else:
+                    yield Key(attack, source, "ensemble", "d_acc"), _estimate(row, "defence_accuracy")
+            for row in content["agreements"] if task != ADAPTIVE_TASK else ():
+                attack = "none" if row["examples"] == "test set" else row["examples"]
+                yield Key(attack, row["source"], "others", _OUTCOMES[row["outcome"]]), _estimate(row, "same_outcome")
+
+    def _alone(self) -> Iterator[tuple[Key, Estimate | None]]:
+        for pair in (self.json("gradients", "gradients.json") or {"pairs": ()})["pairs"]:
+            if pair["loss"] == "cross-entropy":
+                for one, other in ((pair["first"], pair["second"]), (pair["second"], pair["first"])):
+                    yield Key("CE", one, other, "cosine"), _estimate(pair, "cosine")
+        for row in (self.json("spread", "spread.json") or {"logits": ()})["logits"]:
+            yield Key("none", row["network"], row["network"], "logit_variance"), _estimate(row, "variance")
+
+
+def _estimate(row: Mapping[str, Any], name: str) -> Estimate | None:
+    """Of three fields of a row; None where there is no value."""
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return None
+    return Estimate.exact(value) if low is None or high is None else Estimate(value, min(low, value), max(high, value))
+
+
+def _attacked(task: str, folder: Path) -> Attacked:
+    _, target, preset, attack, network = task.split("/")
+    (row,) = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
+        fooled = [each for each in csv.DictReader(file) if each["success"] == "1"]
+    means = [_mean([float(each[metric]) for each in fooled]) for metric in ("l2", "linf")]
+    accuracy = _estimate(row, "adversarial_accuracy")
+    assert accuracy is not None
+    return Attacked(target, preset, attack, network, row, accuracy, means[0], means[1], folder)
+
+
+def _mean(values: list[float]) -> Estimate | None:
+    value, low, high = mean_interval(values)
+    if value is None:
+        return None
+    return Estimate.exact(value) if low is None or high is None else Estimate(value, low, high)
