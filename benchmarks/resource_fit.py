@@ -4,8 +4,8 @@
 
 Writes qlight/hardware/resource_model.json. A unit takes 5 to 60 s of one core; all of them about half an hour. Results of Yosys are kept
 in the user's cache by content, so that a rerun takes seconds, and only what changed in hw/rtl is synthesized again. ``--check`` writes
-nothing and fails where the file is not the one that this run would write. ``--refit`` takes Yosys' figures from the file itself: for
-changes of the features alone.
+nothing and fails where the file is not the one that this run would write. ``--refit`` takes Yosys' figures from the file itself, where it
+has them: for changes of the features alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from qlight.hardware.features import Part
 from qlight.hardware.resources import MODEL, weighed
 from qlight.hardware.sources import cell_sources
 from qlight.hardware.synthesis import Synthesis, needed, synthesize, yosys_version
-from qlight.hardware.units import FOUR, Mvtu, Pool, Stream, StreamedMvtu, Swg
+from qlight.hardware.units import Mvtu, Pool, Stream, StreamedMvtu, Swg
 
 TRAIN, HELD_OUT = "fit", "held out"
 
@@ -104,6 +104,8 @@ DOTS = {
         [(2, 2, 0, 2, 0, 4, 32), (2, 3, 0, 3, 0, 2, 8)],
     ),
     "multiply": ([(0, 8, 1, 8, 0, 2, 4), (0, 8, 1, 8, 0, 1, 8)], [(0, 4, 0, 8, 0, 2, 4)]),
+    "multiply UltraScale+": ([(0, 8, 1, 8, 0, 2, 4), (0, 8, 1, 8, 0, 1, 8)], [(0, 4, 0, 8, 0, 2, 4)]),
+    "packed UltraScale+": ([(3, 4, 0, 4, 0, 4, 4), (3, 4, 0, 4, 0, 2, 8), (3, 4, 0, 8, 0, 2, 4)], [(3, 4, 0, 4, 0, 4, 8)]),
     "signs": ([(0, 8, 1, 1, 1, 2, 8), (0, 8, 1, 1, 1, 1, 4)], [(0, 8, 1, 1, 1, 2, 4)]),
     "four": ([(4, 4, 0, 4, 0, 4, 4), (4, 4, 0, 4, 0, 4, 8), (4, 3, 0, 3, 0, 8, 4)], [(4, 4, 0, 4, 0, 8, 8)]),
     "multiply in LUTs": ([(0, 2, 0, 2, 0, 2, 4), (0, 3, 0, 3, 0, 2, 8)], [(0, 2, 0, 3, 0, 4, 4)]),
@@ -112,9 +114,10 @@ DOTS = {
 
 
 def dots() -> Iterator[Sample]:
-    for train, held_out in DOTS.values():
+    for name, (train, held_out) in DOTS.items():
+        family = "xcup" if name.endswith("UltraScale+") or name == "four" else "xc7"
         for index, shape in enumerate([*train, *held_out]):
-            yield dot(split_of(index, len(train)), "xcup" if shape[0] == FOUR else "xc7", *shape)
+            yield dot(split_of(index, len(train)), family, *shape)
 
 
 def dot(split: str, family: str, impl: int, weight: int, signed: int, activation: int, bipolar: int, pe: int, simd: int) -> Sample:
@@ -122,7 +125,7 @@ def dot(split: str, family: str, impl: int, weight: int, signed: int, activation
     acc = accumulator_bits(weight, activation, columns)
     parameters: dict[str, int | str] = {"PE": pe, "SIMD": simd, "MW": columns, "WEIGHT_BITS": weight, "WEIGHT_SIGNED": signed}
     parameters |= {"ACTIVATION_BITS": activation, "BIPOLAR": bipolar, "ACC_BITS": acc, "IMPL": impl}
-    return Sample("dot", split, family, parameters, (features.dot(pe, simd, weight, activation, bool(bipolar), acc, impl),))
+    return Sample("dot", split, family, parameters, (features.dot(pe, simd, weight, activation, bool(bipolar), acc, impl, family),))
 
 
 def accumulator_bits(weight: int, activation: int, columns: int) -> int:
@@ -282,9 +285,10 @@ def run(cells: list[str], refit: bool) -> dict[str, Any]:
         for sample in CELLS[cell]():
             top = f"qlight_{cell}"
             if refit:
-                kept = known[identity({"cell": cell, "family": sample.family, "parameters": sample.parameters})]
-                done.append((sample, Synthesis(Resources(**kept["yosys"]), 0, kept["lut_cells"], 0.0)))
-                continue
+                kept = known.get(identity({"cell": cell, "family": sample.family, "parameters": sample.parameters}))
+                if kept is not None:
+                    done.append((sample, Synthesis(Resources(**kept["yosys"]), 0, kept["lut_cells"], 0.0)))
+                    continue
             made = synthesize(top, needed(top, sources), sample.family, sample.parameters, memory=dict(sample.memory))
             done.append((sample, made))
             print(f"{sample.kind:<18} {sample.split:<9} {made.seconds:5.1f} s {made.resources} {sample.parameters}", flush=True)

@@ -19,7 +19,7 @@ VERBS = {
     "export": "lower a checkpoint to an integer graph and compare it with torch",
     "board": "serve an accelerator to attacks, emulate one, ask one how it is",
     "import": "make an integer graph of a QONNX file, such as Brevitas writes",
-    "hardware": "plan an accelerator for a board, or synthesize parts of it with Yosys",
+    "hardware": "plan an accelerator for a board, synthesize parts of it with Yosys, or read Vivado's reports",
     "zoo": "list the trained networks that come with qlight",
     "study": "measure a whole paper by one resumable plan, and report it",
     "quickstart": "train a float and a binary network on embedded data, attack both (a few minutes on a CPU)",
@@ -85,7 +85,7 @@ example of a deployed network:
                                folder of the streaming accelerator (its simulation needs pip install 'qlight[rtl]' and g++); or hls,
                                its twin in C++ for Vitis HLS (C-simulation needs pip install 'qlight[hls]' and g++)
   --target_cycles N            of rtl, hls: the most cycles an image may take; --folding '{{conv1: [4, 3], ...}}': PE, SIMD of every layer
-  --board NAME                 of hls: a board of hw/boards, or a .toml file, for part and clock in the script of Vitis HLS
+  --board NAME                 of rtl, hls: a board of hw/boards, or a .toml file; adds scripts of Vivado that make its bitstream (vivado/)
   --boundary_bit_width N       weights of the first and the last layer (default 8)
   --images N                   test images on which codes, predictions and accuracy are compared (default 1000)""",
     "diagnose": f"""{_CHECKPOINT}
@@ -162,9 +162,11 @@ Any option that takes a checkpoint takes zoo:NAME: python -m qlight attack --ckp
 
 HARDWARE_HELP = """usage: python -m qlight hardware plan --graph FOLDER --board BOARD [--fps N] [--out FILE]
        python -m qlight hardware synth --graph FOLDER --board BOARD [--unit NAME] [--plan FILE | --folding JSON] [--seconds N]
+       python -m qlight hardware report --build FOLDER
 
 plan: the fastest design of an integer graph within a board's budget, or the smallest that reaches a frame rate, or why there is none.
 synth: Yosys on a unit or a whole small network, beside the prediction of the resource model and the board's budget (pip install pyosys).
+report: what Vivado's reports say of a build that vivado/build.tcl implemented, also into its manifest: resources, timing, clock.
 
 options:
   --graph FOLDER     what `python -m qlight export` wrote
@@ -173,6 +175,7 @@ options:
   --out FILE         plan: write it as JSON; its "folding" is what `export --format rtl --folding` takes
   --unit NAME        synth: one unit, such as conv1 or conv1_swg; without it, the whole network, which can take hours
   --plan FILE        synth: the folding of a plan; or --folding '{"conv1": [4, 3], ...}' as JSON; without both, a modest one
+  --build FOLDER     report: what `export --format rtl --board BOARD` wrote
   --seconds N        synth: the most that Yosys may take (default 3600)
 """
 

@@ -211,10 +211,11 @@ class Trainer(AnalysisTrainer):
             folding: of rtl and hls: [PE, SIMD] of every layer by name; of rtl also {pe: PE, simd: SIMD, weights: streamed, port_bits: 64,
                 multiply: lut} (qlight.hardware.folding): weights from DRAM, products of LUTs or DSPs; null chooses PE and SIMD.
             target_cycles: of rtl and hls: the most cycles an image that the folding may take.
-            board: of hls: whose part and clock Vitis HLS is told, a name of hw/boards or a .toml file.
+            board: of rtl and hls: a name of hw/boards or a .toml file; adds scripts of Vivado for it (folder vivado), and tells Vitis HLS
+                part and clock.
         """
-        if board is not None and format != "hls":
-            raise InputError(f"Expected `board` with --format hls only, but got --format {format}; leave it out.")
+        if board is not None and format not in ("rtl", "hls"):
+            raise InputError(f"Expected `board` with --format rtl or hls only, but got --format {format}; leave it out.")
         if format not in ("rtl", "hls"):
             check_format(format)
             if folding is not None or target_cycles is not None:
@@ -244,7 +245,7 @@ class Trainer(AnalysisTrainer):
         folder = Path(self.default_root_dir) / "export" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
         if format in ("rtl", "hls"):
             if format == "rtl":
-                build = write_build(lowered.graph, folder, folding, target_cycles)
+                build = write_build(lowered.graph, folder, folding, target_cycles, board)
             else:
                 build = write_hls_build(lowered.graph, folder, folding, target_cycles, board)
             save_picture(build.pipeline, folder / "pipeline.png")

@@ -5,6 +5,7 @@ graph/           the integer graph
 rtl/             the cells, and the generated qlight_top.sv
 memory/          memory files, named from the build folder: tools run in it
 parameters.bin   the parameter word stream, 32-bit little-endian words
+vivado/          scripts for a board, where one was given (qlight.hardware.vivado)
 dram/            the weights of streamed layers, a file a layer: what must lie in memory at the base of its port
 """
 
@@ -19,12 +20,14 @@ import numpy as np
 
 from qlight import __version__
 from qlight.errors import InputError
+from qlight.hardware.boards import Board, load_board
 from qlight.hardware.cycles import cycles
 from qlight.hardware.folders import VERSION, hash_of, read_manifest, whole_folder, write_manifest
 from qlight.hardware.packing import dram_file, dram_weights, memory_files, parameter_words
 from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.sources import cell_sources
 from qlight.hardware.top import TOP_FILE, top_level
+from qlight.hardware.vivado import VIVADO, vivado_files
 from qlight.intgraph import Graph
 
 FORMAT = "qlight-build"
@@ -73,16 +76,24 @@ def geometry_hash(pipeline: Pipeline, cells: Mapping[str, str] | None = None) ->
     return hash_of(text)
 
 
-def write_build(graph: Graph, folder: str | Path, folding: Mapping[str, Any] | None = None, target_cycles: int | None = None) -> Build:
+def write_build(
+    graph: Graph,
+    folder: str | Path,
+    folding: Mapping[str, Any] | None = None,
+    target_cycles: int | None = None,
+    board: str | Path | None = None,
+) -> Build:
     """Write the build folder of a graph; it appears whole or not at all.
 
     Args:
         folder: is made; an older build is replaced, anything else that is there refused.
         folding, target_cycles: see `make_pipeline`.
+        board: name or file of a board (`qlight.hardware.boards`), whose scripts of Vivado are added; None: none are.
 
     Raises:
-        InputError: the graph, folding or target is not possible, or the folder cannot be written.
+        InputError: the graph, folding, target or board is not possible, or the folder cannot be written.
     """
+    known = None if board is None else load_board(board)
     pipeline = make_pipeline(graph, folding, target_cycles)
     geometry = geometry_hash(pipeline)
     folder = Path(folder)
@@ -101,7 +112,11 @@ def write_build(graph: Graph, folder: str | Path, folding: Mapping[str, Any] | N
             (part / DRAM).mkdir(exist_ok=True)
             content.tofile(part / DRAM / name)
         graph.save(part / GRAPH)
-        manifest = describe(pipeline, geometry, FORMAT)
+        if board is not None:
+            (part / VIVADO).mkdir()
+            for name, text in vivado_files(board, top, RTL, pipeline.streamed).items():
+                (part / VIVADO / name).write_text(text, encoding="utf-8")
+        manifest = describe(pipeline, geometry, FORMAT, known)
         write_manifest(part, manifest)
     return Build(folder, pipeline, geometry, manifest)
 
@@ -144,7 +159,7 @@ def read_pipeline(folder: Path, manifest: Mapping[str, Any]) -> Pipeline:
     return pipeline
 
 
-def describe(pipeline: Pipeline, geometry: str, kind: str) -> dict[str, Any]:
+def describe(pipeline: Pipeline, geometry: str, kind: str, board: Board | None = None) -> dict[str, Any]:
     """The manifest of a build of the format ``kind``, without its files."""
     model = cycles(pipeline)
     return {
@@ -156,6 +171,7 @@ def describe(pipeline: Pipeline, geometry: str, kind: str) -> dict[str, Any]:
         "folding": {name: fold.entry for name, fold in pipeline.folding.items()},
         "image_bytes": pipeline.image_bytes,
         "classes": pipeline.classes,
+        "board": None if board is None else {"name": board.name, "part": board.part, "clock_mhz": board.clock_mhz},
         "parameter_words": pipeline.words,
         "dram": [
             {"layer": unit.layer, "file": f"{DRAM}/{dram_file(unit)}", "bytes": unit.dram_bytes, "port_bits": unit.port_bits}

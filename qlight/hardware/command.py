@@ -1,4 +1,4 @@
-"""``python -m qlight hardware plan | synth``: how a network fits a board, and what Yosys says of it."""
+"""``python -m qlight hardware plan | synth | report``: how a network fits a board, and what Yosys and Vivado say of it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 
 from qlight.errors import InputError, nearest
 from qlight.hardware.boards import Board, load_board
+from qlight.hardware.folders import MANIFEST
 from qlight.hardware.pipeline import make_pipeline
 from qlight.hardware.plan import FORMAT, make_plan
 from qlight.hardware.synth import check_unit, synthesize_pipeline
+from qlight.hardware.vivado_reports import record_implementation, summary
 from qlight.intgraph import Graph
 
-ACTIONS = ("plan", "synth")
+ACTIONS = ("plan", "synth", "report")
 _MOST_BYTES = 2**20
 
 
@@ -34,8 +36,14 @@ def main(args: Sequence[str]) -> None:
     if not args or args[0] not in ACTIONS:
         got = repr(args[0]) if args else "nothing"
         close = nearest(args[0], ACTIONS, 1) if args else ""
-        raise InputError(f"Expected `hardware` to be followed by plan or synth, but got {got}; did you mean {close or 'plan'}?")
+        raise InputError(f"Expected `hardware` to be followed by plan, synth or report, but got {got}; did you mean {close or 'plan'}?")
     parser = _Parser(prog=f"python -m qlight hardware {args[0]}", add_help=False, allow_abbrev=False)
+    if args[0] == "report":
+        parser.add_argument("--build", required=True, type=Path)
+        build = parser.parse_args(args[1:]).build
+        print(summary(record_implementation(build)))
+        print(f"wrote {build / MANIFEST}")
+        return
     parser.add_argument("--graph", required=True, type=Path)
     parser.add_argument("--board", required=True)
     if args[0] == "plan":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from math import gcd
 
-from qlight.hardware.boards import Resources
+from qlight.hardware.boards import ULTRASCALE, Resources
 from qlight.hardware.memories import AUTO, DISTRIBUTED, best_style, memory
 from qlight.hardware.timing import swg_capacity
 from qlight.hardware.units import FOUR, MULTIPLY, PACKED, PLANES, XNOR, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
@@ -51,7 +51,7 @@ def parts(unit: Unit, family: str, weight_style: str) -> list[Part]:
     if isinstance(unit, Reorder):
         return [reorder(width, unit.outer, unit.inner, family)]
     assert isinstance(unit, Mvtu)
-    found = [dot(unit.pe, unit.simd, unit.weight_bits, unit.activation_bits, unit.bipolar, unit.acc_bits, unit.implementation)]
+    found = [dot(unit.pe, unit.simd, unit.weight_bits, unit.activation_bits, unit.bipolar, unit.acc_bits, unit.implementation, family)]
     if unit.levels:
         found.append(threshold(unit.pe, unit.neuron_folds, unit.acc_bits, unit.output_bits, family))
     if isinstance(unit, StreamedMvtu):
@@ -126,8 +126,11 @@ def pool(unit: Pool, family: str) -> Part:
 
 
 @cache
-def dot(pe: int, simd: int, weight_bits: int, activation_bits: int, bipolar: bool, acc_bits: int, implementation: int) -> Part:
-    """The dot product with its accumulators."""
+def dot(pe: int, simd: int, weight_bits: int, activation_bits: int, bipolar: bool, acc_bits: int, implementation: int, family: str) -> Part:
+    """The dot product with its accumulators.
+
+    Yosys puts sums of products into the DSP slices of the 7 series but not into those of UltraScale+, so these are kinds of their own.
+    """
     count_bits, sum_bits = simd.bit_length(), min(acc_bits, weight_bits + activation_bits + bits_of(simd) + 2)
     repaired = 0 if bipolar else simd * activation_bits
     lut: dict[str, float] = {"one": 1, "bits of accumulators": pe * acc_bits}
@@ -156,6 +159,9 @@ def dot(pe: int, simd: int, weight_bits: int, activation_bits: int, bipolar: boo
         lut["bits of the rest"] = ff["bits of the rest"] = pe // 4 * simd * max(0, product_bits - left)
         ff["bits of packed products"] = dsp * (4 * product_bits if left > weight_bits else 27 + activation_bits)
     kind = {MULTIPLY: "dot multiply", PACKED: "dot packed", FOUR: "dot four"}[implementation]
+    if family == ULTRASCALE and implementation != FOUR:
+        kind += " UltraScale+"
+        ff["bits of packed products"] = dsp * ((together - 1) * field_bits + product_bits)
     return Part(kind, lut, ff, Resources(dsp=dsp))
 
 

@@ -1,10 +1,11 @@
 """Build folders of the HLS twin: everything that C-simulation and Vitis HLS need of one network, checked when it is read.
 
-manifest.json    as of the RTL's, with board, part and clock
+manifest.json    as of the RTL's
 graph/           the integer graph
 hls/             the units, the generated qlight_hls.cpp, what its memories hold, a test bench with vectors of the reference executor
 adapter/         qlight_top.sv, the ports of the RTL around the Verilog of Vitis HLS
-run_hls.tcl      the script of Vitis HLS
+run_hls.tcl      the script of Vitis HLS, which puts Verilog with the adapter into verilog/
+vivado/          scripts for a board, where one was given; they need verilog/
 parameters.bin   the parameter word stream, the RTL's
 """
 
@@ -30,10 +31,11 @@ from qlight.hardware.packing import parameter_words
 from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.sources import cell_sources, unit_sources
 from qlight.hardware.top import TOP_FILE
+from qlight.hardware.vivado import VIVADO, vivado_files
 from qlight.intgraph import Graph, execute
 
 FORMAT = "qlight-hls-build"
-HLS, MEMORY, ADAPTER = "hls", "memory", "adapter"
+HLS, MEMORY, ADAPTER, VERILOG = "hls", "memory", "adapter", "verilog"
 VECTORS_FILE = "qlight_vectors.hpp"
 #: images of the test bench
 VECTORS = 2
@@ -79,7 +81,8 @@ def write_hls_build(
     Args:
         folder: is made; an older build is replaced, anything else that is there refused.
         folding, target_cycles: see `make_pipeline`; weights must be resident.
-        board: name or file of a board (`qlight.hardware.boards`), whose part and clock the script has; None: they are given when it runs.
+        board: name or file of a board (`qlight.hardware.boards`), whose part and clock the script has, and whose scripts of Vivado are added; None: part and clock are
+            given when it runs.
 
     Raises:
         InputError: the graph, folding, target or board is not possible, or the folder cannot be written.
@@ -99,10 +102,13 @@ def write_hls_build(
         for name, content in _adapter_files(pipeline, geometry).items():
             (part / ADAPTER / name).write_text(content, encoding="utf-8")
         (part / SCRIPT).write_text(script(known), encoding="ascii")
+        if board is not None:
+            (part / VIVADO).mkdir()
+            for name, content in vivado_files(board, adapter(pipeline, graph.content_hash, geometry), VERILOG).items():
+                (part / VIVADO / name).write_text(content, encoding="utf-8")
         parameter_words(pipeline).astype("<u4").tofile(part / PARAMETERS)
         graph.save(part / GRAPH)
-        manifest = describe(pipeline, geometry, FORMAT)
-        manifest["board"] = None if known is None else {"name": known.name, "part": known.part, "clock_mhz": known.clock_mhz}
+        manifest = describe(pipeline, geometry, FORMAT, known)
         write_manifest(part, manifest)
     return HlsBuild(folder, pipeline, geometry, manifest)
 

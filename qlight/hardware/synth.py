@@ -86,7 +86,9 @@ def synthesize_pipeline(pipeline: Pipeline, board: Board, unit: str | None = Non
         digest = pipeline.graph.content_hash
         sources = {**cells, TOP_FILE: top_level(pipeline, digest, "0" * 64)}
         made = synthesize(TOP, sources, board.family, memory=files, seconds=seconds)
-        predicted = weighed([control(), *([reader_registers(len(pipeline.streamed))] if pipeline.streamed else [])], model()["coefficients"])
+        predicted = weighed(
+            [control(), *([reader_registers(len(pipeline.streamed))] if pipeline.streamed else [])], model()["coefficients"]
+        )
         for each in pipeline.units:
             predicted += unit_resources(each, board.family)
         return Report(TOP, board, made, predicted)

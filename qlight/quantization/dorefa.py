@@ -32,7 +32,8 @@ def quantize_unit(x: Tensor, bit_width: int) -> Tensor:
 
 
 def _codes(squashed: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """round(n (t / (2 max|t|) + 1/2)) of t = tanh(w), as floats, and max|t|; an all-zero tensor maps to n/2 before rounding."""
+    """round(n (t / (2 max|t|) + 1/2)) of t = tanh(w), as floats, and max|t|, at least the smallest normal number, by which the gradient is
+    divided; an all-zero tensor maps to n/2 before rounding."""
     low, high = torch.aminmax(squashed)
     largest = torch.maximum(-low, high).clamp_min(torch.finfo(squashed.dtype).tiny)
     return (squashed / (2 * largest)).add_(0.5).mul_(n).round_(), largest

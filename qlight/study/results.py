@@ -114,25 +114,32 @@ class Results:
                             mean = cell[f"mean_{metric}"]
                             yield Key(*names, metric), None if mean is None else Estimate.exact(mean)
 
+    @cached_property
+    def ensembles(self) -> tuple[Any, ...]:
+        """What is known of the ensemble by attack, without the adaptive one: from the fewest images to the most, as each also measures the
+        clean test set."""
+        tasks = [task for task in self.folders if task.startswith("ensemble/") and task != ADAPTIVE_TASK]
+        return tuple(sorted((self.json(task, "ensemble.json") for task in tasks), key=lambda content: content["defences"][0]["images"]))
+
     def _ensemble(self) -> Iterator[tuple[Key, Estimate | None]]:
-        for task in self.folders:
-            if not task.startswith("ensemble/"):
-                continue
-            content = self.json(task, "ensemble.json")
+        known = [(False, content) for content in self.ensembles]
+        if ADAPTIVE_TASK in self.folders:
+            known.append((True, self.json(ADAPTIVE_TASK, "ensemble.json")))
+        for attacked_itself, content in known:
             for row in content["defences"]:
                 if not row["reported"]:
                     continue
                 adaptive = row["source"] is not None and row["source"] not in content["members"]
                 source = "ensemble" if row["source"] is None or adaptive else row["source"]
                 attack = "none" if row["attack"] is None else "adaptive" if adaptive else row["attack"]
-                if task == ADAPTIVE_TASK and not adaptive:
+                if attacked_itself and not adaptive:
                     continue  # measured on more images by the other tasks
                 yield Key(attack, source, "ensemble", "PR"), _estimate(row, "prediction_rate")
                 if attack == "none":
                     yield Key(attack, source, "ensemble", "acc"), _estimate(row, "accuracy")
                 else:
                     yield Key(attack, source, "ensemble", "d_acc"), _estimate(row, "defence_accuracy")
-            for row in content["agreements"] if task != ADAPTIVE_TASK else ():
+            for row in content["agreements"] if not attacked_itself else ():
                 attack = "none" if row["examples"] == "test set" else row["examples"]
                 yield Key(attack, row["source"], "others", _OUTCOMES[row["outcome"]]), _estimate(row, "same_outcome")
 

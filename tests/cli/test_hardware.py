@@ -46,7 +46,7 @@ def test_a_build_folder_of_the_hls_twin_is_written(arrays: Path, here: Path, cap
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--format", "rtl", "--board", "zcu104"], "`board` with --format hls only, but got --format rtl"),
+        (["--format", "qonnx", "--board", "zcu104"], "`board` with --format rtl or hls only, but got --format qonnx"),
         (["--format", "hls", "--board", "zcu105"], "'zcu105'; try zcu104"),
         (["--format", "graph", "--target_cycles", "9"], "`target_cycles` with --format rtl or hls only"),
         (["--format", "rtl", "--folding", "{conv2: [3, 1]}"], "`folding` to have every layer, but 'conv1' is missing"),

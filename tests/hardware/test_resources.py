@@ -99,10 +99,11 @@ def test_luts_a_product() -> None:
 
 
 def test_dsp_slices() -> None:
-    assert [dot(8, 4, 4, 4, False, 16, each).exact.dsp for each in (PLANES, PACKED, FOUR)] == [0, 16, 8]
-    assert dot(8, 4, 8, 8, False, 20, MULTIPLY).exact.dsp == 32
-    assert dot(8, 4, 8, 1, True, 20, MULTIPLY).exact.dsp == 0
-    assert dot(5, 4, 4, 4, False, 16, FOUR).exact.dsp == 8
+    assert [dot(8, 4, 4, 4, False, 16, each, "xcup").exact.dsp for each in (PLANES, PACKED, FOUR)] == [0, 16, 8]
+    assert dot(8, 4, 8, 8, False, 20, MULTIPLY, "xc7").exact.dsp == 32
+    assert dot(8, 4, 8, 1, True, 20, MULTIPLY, "xc7").exact.dsp == 0
+    assert dot(8, 4, 1, 8, False, 20, MULTIPLY, "xc7").exact.dsp == 0, "a bit and a byte: an AND"
+    assert dot(5, 4, 4, 4, False, 16, FOUR, "xcup").exact.dsp == 8
 
 
 def test_products_of_a_layer_by_what_is_asked_for() -> None:

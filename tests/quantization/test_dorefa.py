@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -27,6 +27,8 @@ def unit_weights(w: list[float]) -> list[float]:
 
 @given(w=tensors(dtypes=EXACT_DTYPES), bit_width=st.integers(2, 8))
 def test_weight_codes(w: Tensor, bit_width: int) -> None:
+    largest = w.abs().max().item() if w.numel() else 0.0
+    assume(largest == 0 or largest >= torch.finfo(w.dtype).tiny)  # the norm of weights that are all subnormal is not taken below that
     quantized = check_promises(DoReFaWeight(bit_width), w)
     n = 2**bit_width - 1
     for code, value, unit in zip(quantized.code.tolist(), quantized.value.tolist(), unit_weights(w.tolist()), strict=True):
