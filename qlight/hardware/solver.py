@@ -71,6 +71,9 @@ class Solver:
         Raises:
             InputError: no design fits; the message names the layer and the resource.
         """
+        slowest = max(max(choice.cycles for choice in of) for of in self.options)
+        if self._program(slowest).hopeless():
+            raise self._impossible(slowest)
         least = max(self.floor, max(min(choice.cycles for choice in of) for of in self.options))
         steps = sorted({max(least, choice.cycles) for of in self.options for choice in of})
         low, high, proven = 0, len(steps) - 1, True
@@ -172,6 +175,17 @@ class _Program:
         size = np.zeros(len(self.flat) + len(self.flows)) if feasible else self._size()
         return self._run(size, list(LIMITED))
 
+    def hopeless(self) -> list[tuple[float, str, float, list[Choice]]]:
+        """The resources of which the layers' least needs, each by itself, are more than there is: no program need be solved to see it."""
+        found = []
+        for kind in LIMITED:
+            links = sum(min(getattr(flow[3], kind, 0) for flow in self.flows if flow[0] == index) for index in range(len(self.options)))
+            design = [min(of, key=lambda choice: self.amount(choice, kind)) for of in self.options]
+            needed = float(sum(self.amount(choice, kind) for choice in design) + links)
+            if needed > self.budget[kind]:
+                found.append((needed / max(self.budget[kind], 1e-9), kind, needed, design))
+        return found
+
     def shortest(self) -> tuple[str, float, list[Choice]]:
         """The resource that is short, what is needed of it, and a design that needs so much.
 
@@ -187,7 +201,7 @@ class _Program:
                     found.append(self._need(design, kind))
             return [need for need in found if need[0] > 1]
 
-        alone = needs(lambda kind: [])
+        alone = self.hopeless() or needs(lambda kind: [])
         self.alone = bool(alone)
         if alone:
             return max(alone, key=lambda need: need[0])[1:]
