@@ -101,7 +101,7 @@ def document(found: Found, boards: list[Board], networks: list[str], width: floa
     lines = [
         "# The paper's networks on four boards",
         "",
-        f"The CIFAR-10 network at {width:g} of the paper's width in its nine precisions, planned by `python -m qlight hardware "
+        f"The CIFAR-10 network at {width:g} times the paper's width in its nine precisions, planned by `python -m qlight hardware "
         f"plan`: the fastest "
         "folding within the board, and of the fastest the smallest. **Estimates**: no board and no vendor tool was run. Cycles are "
         "exact for the "

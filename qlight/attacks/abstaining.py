@@ -22,6 +22,9 @@ class _PastRefusal:
     correct answer and a refusal are the same to it.
     """
 
+    #: whether the model must be one that may refuse; such attacks are not offered for others
+    needs_refusals = True
+
     def forward(self, inputs: Tensor, labels: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         if not getattr(self.model, "refuses", False):  # type: ignore[attr-defined]
             raise InputError(

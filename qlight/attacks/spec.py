@@ -151,8 +151,9 @@ def short_names() -> dict[str, str]:
 
 
 def attacks_without_gradients() -> list[str]:
-    """The short names of the attacks that only query the model, sorted."""
-    return sorted(name for name, path in short_names().items() if AttackSpec(name, path).needs_gradients is False)
+    """The short names of the attacks that only query the model, and can run on any, sorted."""
+    specs = [AttackSpec(name, path) for name, path in short_names().items()]
+    return sorted(spec.name for spec in specs if spec.needs_gradients is False and not getattr(spec.attack_class, "needs_refusals", False))
 
 
 def _attacks_in(module: Any) -> list[str]:

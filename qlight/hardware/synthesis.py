@@ -142,7 +142,8 @@ def synthesize(
 def needed(top: str, sources: Mapping[str, str]) -> dict[str, str]:
     """Of cells by file name, those that ``top`` is made of: results are kept while only others change.
 
-    >>> needed("qlight_a", {"qlight_a.sv": "module qlight_a;\\n  qlight_b #(\\n", "qlight_b.sv": "module qlight_b;", "qlight_c.sv": ""}).keys()
+    >>> cells = {"qlight_a.sv": "module qlight_a;\\n  qlight_b #(\\n", "qlight_b.sv": "module qlight_b;", "qlight_c.sv": ""}
+    >>> needed("qlight_a", cells).keys()
     dict_keys(['qlight_a.sv', 'qlight_b.sv'])
     """
     found = {f"{top}.sv": sources[f"{top}.sv"]}

@@ -80,8 +80,8 @@ def load(name: str) -> Classifier:
     Raises:
         InputError: there is none of this name.
 
-    >>> load("cifar10-w2a2-x0.25").label
-    'w2a2'
+    >>> load("cifar10-w1a1-x0.25").label
+    'w1a1'
     """
     entry = find(name)
     path = _path(entry.name)

@@ -1,0 +1,204 @@
+"""Result folders of a study that never ran: every number drawn, every file as the tasks write it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from qlight.evaluation.batches import first_images
+from qlight.evaluation.figures import figures, save_images_csv
+from qlight.evaluation.intervals import wilson_interval
+from qlight.evaluation.records import RecordFolder, Records
+from qlight.study.claims import ENSEMBLE, FLOAT, FULL, WEIGHTS
+from qlight.study.steps import data_module
+
+NAMES = (FLOAT, *FULL, *WEIGHTS)
+ATTACKS = ("FGSM", "BIM", "CW", "SPSA", "ZOO")
+#: images of an attack
+IMAGES = 6
+DATA = {"class_path": "qlight.data.SyntheticDigits", "init_args": {"train_size": 20, "test_size": 12, "validation": 10}}
+OPTIONS = {"name": "synthetic", "dataset": "CIFAR10", "data": DATA, "seed": 3}
+_VERSIONS = {"qlight": "1", "torch": "2", "torchattacks": "3"}
+_FREE = ("SPSA", "ZOO")
+
+
+class Study:
+    """Folders of tasks below ``root``, as `write` of the report takes them.
+
+    Args:
+        names: networks.
+        attacks: of the preset paper.
+    """
+
+    def __init__(self, root: Path, names: Iterable[str] = NAMES, attacks: Iterable[str] = ATTACKS) -> None:
+        self.root, self.names, self.attacks = root, tuple(names), tuple(attacks)
+        self.draw = np.random.default_rng(7)
+        self.clean = first_images(data_module(DATA, limit=IMAGES), IMAGES)
+        self.needs: dict[str, Path] = {}
+        for name in self.names:
+            self._json(
+                f"network/{name}", "accuracy.json", {"correct": int(self.draw.integers(50, 100)), "images": 100, "sha256": _hash(name)}
+            )
+        for target in ("torch", "packed"):
+            for attack in self.attacks:
+                for name in self.names:
+                    self._attack(f"attack/{target}/paper/{attack}/{name}", target, attack, name)
+        for attack in self.attacks:
+            self._transfer(attack)
+        self._ensembles()
+        self._analyses()
+
+    def _json(self, task: str, file: str, content: Any) -> None:
+        folder = self.root / task.replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(json.dumps(content))
+        self.needs[task] = folder
+
+    def _attack(self, task: str, target: str, attack: str, name: str) -> None:
+        clean, count = self.clean, IMAGES
+        labels = clean.labels.numpy()
+        adversarial = np.clip(clean.images.numpy() + self.draw.uniform(-0.03, 0.03, clean.images.shape), 0, 1).astype(np.float32)
+        if target == "packed":
+            adversarial = (np.rint(adversarial * 255) / 255).astype(np.float32)
+        change = (adversarial - clean.images.numpy()).reshape(count, -1)
+        said = (labels + (self.draw.random(count) < 0.6)) % 10
+        counts = self.draw.integers(1, 500, count)
+        records = Records(
+            loader=np.zeros(count, np.int64),
+            index=clean.index.numpy(),
+            label=labels,
+            clean_prediction=(labels + (self.draw.random(count) < 0.2)) % 10,
+            adversarial_prediction=said,
+            success=said != labels,
+            l2=np.linalg.norm(change, axis=1).astype(np.float64),
+            linf=np.abs(change).max(1).astype(np.float64),
+            queries=counts,
+            forwards=counts,
+            gradients=np.zeros(count, np.int64) if attack in _FREE else counts,
+            counted_singly=np.ones(count, bool),
+            iterations=np.full(count, -1, np.int64),
+            c=np.full(count, np.nan),
+            clean_checksum=np.zeros(count, np.uint32),
+            seconds=np.zeros(count),
+            adversarial=adversarial,
+        )
+        kappa = {"kappa": 0.0} if attack == "CW" else {}
+        row = {name: value for name, value in figures(records).items() if name != "seconds"}
+        row |= {"label": name, "model": {"init_args": {"width": 0.25}}, "data": DATA, "attack": attack, "class_path": f"x.{attack}"}
+        row |= {"parameters": {"eps": 0.03, **kappa}, "seed": 3, "target": target, "versions": _VERSIONS}
+        row |= {"graph_hash": _hash(name) if target == "packed" else None}
+        self._json(task, "results.json", [row])
+        folder = RecordFolder(self.needs[task])
+        folder.append(attack, records)
+        folder.finish(attack)
+        save_images_csv(self.needs[task] / "images.csv", {attack: records})
+
+    def _transfer(self, attack: str) -> None:
+        cells = []
+        labels = self.clean.labels.numpy()
+        task = f"transfer/{attack}"
+        judged = self.root / task.replace("/", "-") / "judged"
+        judged.mkdir(parents=True)
+        for source in self.names:
+            for target in self.names:
+                wrong = self.draw.random(IMAGES) < 0.5
+                norms = {name: self.draw.uniform(0.1, 2.0, IMAGES) for name in ("l2", "linf")}
+                ours, theirs = _hash(target), _hash(f"{attack} {source}")
+                columns = {"prediction": (labels + wrong) % 10, **norms}
+                save_file(columns, judged / f"{ours[:16]}-{theirs[:16]}.safetensors")
+                means = {f"mean_{name}": float(value[wrong].mean()) if wrong.any() else None for name, value in norms.items()}
+                cell = {"attack": attack, "source": source, "target": target, "kappa": 5.0 if attack == "CW" else None, "reported": True}
+                cell |= {"images": IMAGES, "successes": int(wrong.sum()), "target_sha256": ours, "examples_sha256": theirs, **means}
+                cells.append(cell | _share("adversarial_accuracy", int((~wrong).sum()), IMAGES))
+        self._json(task, "transfer.json", {"cells": cells, "data": DATA})
+
+    def _ensembles(self) -> None:
+        members = [name for name in ENSEMBLE if name in self.names]
+        for attack, images in [(attack, 200 - 10 * number) for number, attack in enumerate(self.attacks) if attack != "ZOO"]:
+            defences, agreements = [self._defence(None, None, images)], []
+            for source in members:
+                defences.append(self._defence(source, attack, images))
+                outcomes = [
+                    ("test set", "correctly classified"),
+                    ("test set", "misclassified"),
+                    (attack, "successful"),
+                    (attack, "unsuccessful"),
+                ]
+                for examples, outcome in outcomes:
+                    row = {"source": source, "examples": examples, "outcome": outcome, "images": images}
+                    agreements.append(row | _share("same_outcome", int(self.draw.integers(0, images)), images))
+            content = {
+                "members": dict.fromkeys(members, "0"),
+                "m": 4,
+                "attacks": {attack: {}},
+                "defences": defences,
+                "agreements": agreements,
+            }
+            self._json(f"ensemble/{attack}", "ensemble.json", content)
+        content = {"members": dict.fromkeys(members, "0"), "m": 4, "attacks": {"FGSM": {}}, "agreements": []}
+        content["defences"] = [self._defence(None, None, 20), self._defence("all members", "AdaptivePGD", 20)]
+        self._json("ensemble/adaptive", "ensemble.json", content)
+
+    def _defence(self, source: str | None, attack: str | None, images: int) -> dict[str, Any]:
+        predicted = int(self.draw.integers(1, images))
+        row = {"source": source, "attack": attack, "kappa": None, "m": 4, "reported": True, "images": images, "predicted": predicted}
+        row |= _share("prediction_rate", predicted, images) | _share("accuracy", int(self.draw.integers(0, predicted)), predicted)
+        return row | _share("defence_accuracy", int(self.draw.integers(0, images)) if attack else None, images)
+
+    def _analyses(self) -> None:
+        pairs = []
+        for loss in ("cross-entropy", "margin"):
+            for place, first in enumerate(self.names):
+                for second in self.names[place:]:
+                    pair = {"loss": loss, "first": first, "second": second, "images": 9, "without_direction": 1}
+                    pairs.append(pair | _between("cosine", float(self.draw.uniform(-0.2, 0.8)), 0.1))
+        self._json("gradients", "gradients.json", {"pairs": pairs})
+        logits, differences, layers = [], [], []
+        for name in self.names:
+            row = {"network": name, "images": 9, "accuracy": 0.5, "between_classes": 1.0, "between_images": 2.0}
+            logits.append(row | _between("variance", 3.0, 0.5) | _between("ratio", 1.0, 0.1))
+            numbers = {"median": 0.1, "percentile_99": 2.0, "largest": 3.0, "largest_gradient": None}
+            differences.append({"network": name, "h": 1e-4, "images": 4, **numbers} | _between("zero", 0.5, 0.1))
+            for layer, kind in (("network.features.0.conv", "sums"), ("network.features.0.activation", "activations")):
+                row = {"source": self.names[0], "attack": "FGSM", "network": name, "layer": layer, "kind": kind, "bits": 2, "values": 7}
+                layers.append(row | {"images": 9, "change": 0.1} | _between("unchanged", 0.5, 0.2) | _between("fooled", 0.5, 0.2))
+        self._json("spread", "spread.json", {"logits": logits, "differences": differences})
+        self._json("shift", "shift.json", {"layers": layers})
+        asked = {
+            "name": "zero_differences",
+            "figure": 0.5,
+            "comparison": "<=",
+            "threshold": 0.1,
+            "status": "fail",
+            "verdict": "Half are zero.",
+        }
+        content = {
+            "images": 9,
+            "correct": 8,
+            "eps": 0.03,
+            "verdict": "1 fails.",
+            "diagnostics": [asked],
+            "eps_curve": [[0.01, 0.2], [0.1, 0.9]],
+        }
+        self._json(f"diagnose/{self.names[-1]}", "diagnostics.json", content)
+
+
+def _share(name: str, count: int | None, total: int) -> dict[str, float | None]:
+    if count is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    low, high = wilson_interval(count, total)
+    return {name: count / total, f"{name}_low": low, f"{name}_high": high}
+
+
+def _between(name: str, value: float, half: float) -> dict[str, float]:
+    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

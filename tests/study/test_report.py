@@ -1,0 +1,289 @@
+"""The report: the paper's number beside each measured one, valid HTML that needs nothing else, the same bytes, any part of a study."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from qlight.study.claims import CLAIMS, Key
+from qlight.study.configuration import Configuration
+from qlight.study.estimate import Estimate
+from qlight.study.paper import Cell, values
+from qlight.study.planning import make_plan
+from qlight.study.report import PAGE, TABLES, write
+from qlight.study.report.material import Material
+from qlight.study.report.verdicts import SIGNS, verdicts
+from qlight.study.results import Results
+from tests.study.synthetic import DATA, IMAGES, NAMES, OPTIONS, Study
+
+VOID = {"meta", "img", "br"}
+OUTCOMES = {
+    "test set, correctly classified": "correctly",
+    "test set, misclassified": "misclassified",
+    "FGSM, successful": "successful",
+    "FGSM, unsuccessful": "unsuccessful",
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return Study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def report(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write(OPTIONS, study.needs, folder)
+    return folder
+
+
+def material(study: Study, dataset: str = "CIFAR10") -> Material:
+    return Material("synthetic", dataset, 3, DATA, Results(study.needs))
+
+
+class Parsed(HTMLParser):
+    """Elements with their attributes and text; raises where they are not balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: list[tuple[tuple[str, ...], str]] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names), (tag, names)
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, tag
+        assert self.open.pop() == tag, (tag, self.open)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append((tuple(self.open), data))
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
+    """A Markdown table by its heads."""
+    lines = [line for line in (folder / TABLES / f"{name}.md").read_text().splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    assert {len(row) for row in cells} == {len(cells[0])}
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def shown(table: int, cell: Cell, row: dict[str, str]) -> bool:
+    """Whether a row of a table is the one of a cell."""
+    if table == 2:
+        return row["network"] == cell.target
+    if table in (3, 4):
+        return (row["attack"], row["network"]) == (cell.attack, cell.target)
+    if table == 5:
+        return (OUTCOMES[row["images"]], row["source"]) == (cell.metric, cell.source)
+    if table == 6:
+        return True
+    other = row["source"] if table == 7 else row["target"]
+    return (row["attack"], other) == (cell.attack, cell.source if table == 7 else cell.target)
+
+
+@pytest.mark.parametrize("dataset", ["CIFAR10", "SVHN"])
+def test_every_number_of_the_paper_stands_beside_the_measured_one(study: Study, tmp_path: Path, dataset: str) -> None:
+    write({**OPTIONS, "dataset": dataset}, study.needs, tmp_path)
+    measured = material(study, dataset).measured
+    checked = Counter()
+    tables = {table: rows_of(tmp_path, f"table-{table:02}") for table in (*range(2, 8), *range(17, 35))}
+    for cell, value in values().items():
+        if cell.dataset != dataset:
+            continue
+        (row,) = [row for row in tables[cell.table] if shown(cell.table, cell, row)]
+        of = "" if cell.table == 5 else f"{cell.metric} "
+        estimate = measured.get(Key(*cell[2:]))
+        assert row[f"{of}paper"] == f"{value:.2f}", cell
+        assert row[f"{of}measured"] == ("-" if estimate is None else f"{estimate.value:.3f}"), cell
+        if estimate is None or estimate.low == estimate.high:
+            assert row[f"{of}95 %"] == "-"
+        else:
+            assert row[f"{of}95 %"] == f"{estimate.low:.3f} to {estimate.high:.3f}"
+        checked[cell.table] += 1
+    assert set(checked) == set(tables)
+    assert sum(checked.values()) == sum(cell.dataset == dataset for cell in values())
+
+
+def test_a_number_that_the_paper_has_not_is_a_dash(report: Path) -> None:
+    printed = values()
+    rows = rows_of(report, "table-17")
+    missing = [row for row in rows if Cell(17, "CIFAR10", row["attack"], "float", row["target"], "l2") not in printed]
+    assert all(row["l2 paper"] == "-" for row in missing)
+    assert {row["target"] for row in rows} == {"float", "w1a1", "w2a2", "w3a3", "w4a4"}
+
+
+def test_distortions_of_transferred_examples_have_intervals(study: Study) -> None:
+    of = material(study)
+    plain = of.results.measured
+    found = {key: each for key, each in of.measured.items() if key.source != key.target and key.metric == "l2" and key.target in NAMES}
+    assert len(found) > 300
+    for key, estimate in found.items():
+        assert estimate.value == pytest.approx(plain[key].value)
+    assert sum(estimate.low < estimate.value < estimate.high for estimate in found.values()) > 250
+
+
+def test_the_clean_test_set_is_that_of_most_images(report: Path) -> None:
+    assert rows_of(report, "table-06")[0]["n"] == "200"
+    assert {row["n"] for row in rows_of(report, "table-05") if row["images"].startswith("test set")} == {"200"}
+
+
+def test_the_same_results_give_the_same_bytes(study: Study, report: Path, tmp_path: Path) -> None:
+    moved = {task: tmp_path / "elsewhere" / folder.name for task, folder in study.needs.items()}
+    shutil.copytree(study.root, tmp_path / "elsewhere")
+    again = tmp_path / "again"
+    for _ in range(2):  # the second time over the files of the first
+        write(OPTIONS, moved, again)
+        names = sorted(path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file())
+        assert sorted(path.relative_to(again).as_posix() for path in again.rglob("*") if path.is_file()) == names
+        assert all((report / name).read_bytes() == (again / name).read_bytes() for name in names)
+
+
+def test_no_paths_dates_or_addresses(study: Study, report: Path) -> None:
+    for path in report.rglob("*.*"):
+        text = re.sub(r"base64,[\w+/=]+", "", path.read_text())
+        assert str(study.root) not in text
+        assert "://" not in text
+        assert not re.search(r"\b20[2-9]\d-\d\d-\d\d\b|\bseconds\b", text), path
+
+
+def check_page(path: Path) -> Parsed:
+    """Balanced, ids unique, links and labels lead somewhere, nothing from elsewhere, and what assistive technology needs."""
+    text = path.read_text()
+    parsed = Parsed(text)
+    ids = Counter(attributes["id"] for _, attributes in parsed.elements if "id" in attributes)
+    assert ids
+    assert max(ids.values()) == 1, ids.most_common(3)
+    assert not any(" " in each for each in ids)
+    kinds = {tag for tag, _ in parsed.elements}
+    assert not kinds & {"script", "link", "iframe", "object"}
+    assert "@import" not in text
+    assert "url(" not in text
+    for tag, attributes in parsed.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        if "href" in attributes:
+            assert attributes["href"][0] == "#"
+            assert attributes["href"][1:] in ids
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/png;base64,")
+        assert attributes.get("aria-labelledby", next(iter(ids))) in ids
+        if tag == "th":
+            assert attributes["scope"] in ("col", "row", "colgroup")
+        if tag == "img":
+            assert attributes["alt"]
+        if attributes.get("class") == "scroll":
+            assert (attributes["role"], attributes["tabindex"]) == ("region", "0")
+            assert attributes["aria-labelledby"]
+    headings = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(headings))
+    return parsed
+
+
+def test_the_page_is_valid_and_needs_nothing_else(report: Path) -> None:
+    parsed = check_page(report / PAGE)
+    sections = [attributes["id"] for tag, attributes in parsed.elements if tag == "section"]
+    wanted = ["claims", "tables", "transfer", "gradients", "ensemble", "deployed", "curves", "gallery", "diagnostics", "spread", "shift"]
+    assert sections == [*wanted, "provenance"]
+    assert sum(tag == "img" for tag, _ in parsed.elements) == len(set("FBCSZ")) * (len(NAMES) + 1) * 5
+
+
+def test_the_first_screen_counts_the_verdicts(study: Study, report: Path) -> None:
+    parsed = Parsed((report / PAGE).read_text())
+    counts = Counter(each.word for each in verdicts(material(study)))
+    assert counts.total() == len(CLAIMS)
+    tiles = [text for where, text in parsed.text if where[-1:] == ("strong",) and "header" in where][: len(SIGNS)]
+    assert tiles == [str(counts[word]) for word in SIGNS]
+    lead = next(text for where, text in parsed.text if where[-2:] == ("header", "p"))
+    assert lead.startswith(f"9 networks ({', '.join(NAMES)}), 5 attacks (FGSM, BIM, CW, SPSA, ZOO) on {IMAGES} images each")
+    assert "The data are SyntheticDigits, not CIFAR10." in (report / PAGE).read_text()
+
+
+def test_every_claim_has_its_conditions_and_a_command(study: Study, report: Path) -> None:
+    rows = {row["claim"]: row for row in rows_of(report, "claims-verdicts")}
+    assert list(rows) == [claim.name for claim in CLAIMS]
+    conditions = rows_of(report, "claims-conditions")
+    tasks = [task.name for task in make_plan(Configuration.load(Path(__file__).parents[2] / "configs/study/smoke.yaml"))]
+    of = material(study)
+    for claim in CLAIMS:
+        judged = claim.judge("CIFAR10", of.measured)
+        assert rows[claim.name]["verdict"] == (judged.verdict if judged else "not measured")
+        mine = [row for row in conditions if row["claim"] == claim.name]
+        assert [row["what"] for row in mine] == [condition.what for condition in (judged.conditions if judged else ())]
+        for row, condition in zip(mine, judged.conditions if judged else (), strict=True):
+            assert float(row["value"]) == pytest.approx(condition.estimate.value, abs=6e-4)
+            assert row["verdict"].endswith(condition.verdict)
+        words = rows[claim.name]["command"].rpartition(" --only ")[2].split(",")
+        assert all(any(task.startswith(word) for task in tasks) for word in words), words
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        (),
+        ("network/float",),
+        ("network/", "transfer/FGSM"),
+        ("network/", "ensemble/adaptive"),
+        ("network/", "ensemble/BIM"),
+        ("attack/packed/paper/ZOO/w1a1",),
+        ("network/float", "attack/torch/paper/CW"),
+        ("diagnose", "spread"),
+        ("gradients", "shift"),
+    ],
+)
+def test_any_part_of_a_study(study: Study, tmp_path: Path, kept: tuple[str, ...]) -> None:
+    needs = {task: folder for task, folder in study.needs.items() if task.startswith(kept) and kept}
+    write(OPTIONS, needs, tmp_path)
+    parsed = check_page(tmp_path / PAGE)
+    text = " ".join(text for _, text in parsed.text)
+    if "network/" not in kept:
+        assert "Not measured in this study" in text
+        assert "Table 34" in text
+        assert not (tmp_path / TABLES / "table-34.md").exists()
+
+
+def test_what_was_not_measured_is_named(tmp_path: Path) -> None:
+    few = Study(tmp_path / "study", ("float", "w1a1"), ("FGSM",))
+    write(OPTIONS, few.needs, tmp_path)
+    assert [(row["attack"], row["network"]) for row in rows_of(tmp_path, "table-03")] == [("FGSM", "float"), ("FGSM", "w1a1")]
+    note = (tmp_path / TABLES / "table-03.md").read_text().splitlines()[-1]
+    assert note == "Not measured: w2a2; w3a3; w4a4; float (BIM, CW, SPSA, ZOO); w1a1 (BIM, CW, SPSA, ZOO)."
+    page = (tmp_path / PAGE).read_text()
+    assert "Table 23, Table 24, Table 25" in page
+
+
+def test_latex_is_balanced(report: Path) -> None:
+    paths = sorted((report / TABLES).glob("*.tex"))
+    assert len(paths) > 24
+    for path in paths:
+        text = path.read_text()
+        assert text.count("{") == text.count("}")
+        assert text.isascii()
+        body = text.partition("\\midrule\n")[2].partition("\n\\bottomrule")[0].splitlines()
+        (form,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
+        for line in body:
+            assert line.endswith(r" \\")
+            assert len(re.findall(r"(?<!\\)&", line)) == len(form) - 1
+            assert not re.search(r"(?<!\\)[%#_]", line), line
+
+
+def test_estimates_without_an_interval_are_shown_without() -> None:
+    from qlight.study.report.table import measured
+
+    assert measured(Estimate.exact(0.5)) == ("0.500", "-")
+    assert measured(None) == ("-", "-")
