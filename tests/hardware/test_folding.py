@@ -56,8 +56,8 @@ def test_by_default_layers_are_balanced_at_a_modest_parallelism() -> None:
     found = layers(network_graph(1, 1))
     folding = choose(found)
     busy = [layer_cycles(layer, folding[layer.name]) for layer in found]
-    assert max(busy) == 18432
-    assert folding["conv1"].pe * folding["conv1"].simd == 128
+    assert max(busy) == 9216
+    assert folding["conv1"].pe * folding["conv1"].simd == 256
     assert sorted(busy)[-7] > 0.85 * max(busy)
 
 

@@ -72,7 +72,7 @@ def test_a_fault_in_any_memory_file_shows() -> None:
 
 
 def test_pools_of_accumulators_move_behind_thresholds() -> None:
-    pipeline = make_pipeline(network_graph(1, 1))
+    pipeline = make_pipeline(network_graph(1, 1), target_cycles=18432)
     kinds = [type(unit).__name__ for unit in pipeline.units if unit.layer == "conv1"]
     assert kinds == ["Fifo", "Dwc", "Swg", "Mvtu", "Pool"]
     pool = pipeline.unit("pool1")

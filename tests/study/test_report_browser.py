@@ -58,9 +58,12 @@ def test_pictures_are_there(page: Page) -> None:
 
 def test_numbers_behind_a_fold_are_printed(page: Page, tmp_path: Path) -> None:
     page.open(page.path, 1280)  # type: ignore[attr-defined]
-    seen = "document.querySelector('.claims details table').checkVisibility({contentVisibilityAuto: true})"
+    seen = "document.querySelector('.claims details table').checkVisibility()"
+    # what a change of media means is known after a frame
+    drawn = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
     assert not page.value(seen)
     page.call("Emulation.setEmulatedMedia", media="print")
+    page.value(drawn)
     assert page.value(seen)
     page.call("Emulation.setEmulatedMedia", media="")
     page.pdf(tmp_path / "report.pdf")

@@ -1,0 +1,151 @@
+"""Sections of the analyses: logit spread, quantization shift, diagnostics."""
+
+from __future__ import annotations
+
+from qlight.study.report.heat_maps import Matrix
+from qlight.study.report.markup import element, join, paragraphs
+from qlight.study.report.material import Material, Section
+from qlight.study.report.table import NONE, Column, Table, number
+
+_STATUS = {"pass": "✓ pass", "fail": "✗ fail", "not applicable": "– n/a"}
+
+
+def spread_section(of: Material) -> Section | None:
+    """Variance of logits, and difference quotients (section 5.1.2)."""
+    content = of.results.json("spread", "spread.json")
+    if content is None:
+        return None
+    names = ("images", "accuracy", "variance", "95 %", "between classes", "between images", "ratio", "95 %")
+    rows = [
+        (
+            row["network"],
+            str(row["images"]),
+            number(row["accuracy"]),
+            number(row["variance"]),
+            _ends(row, "variance"),
+            number(row["between_classes"]),
+            number(row["between_images"]),
+            number(row["ratio"]),
+            _ends(row, "ratio"),
+        )
+        for row in content["logits"]
+    ]
+    logits = Table(
+        "logit-variance",
+        "Variance of the logits",
+        (Column("network", "head"), *map(Column, names)),
+        tuple(rows),
+        f"Ratio: to the variance of {content['logits'][0]['network']}. The paper: that of weight-only networks is almost the same "
+        f"(section 5.1.2).",
+    )
+    columns = (
+        *(Column(title, "head") for title in ("network", "h")),
+        *map(Column, ("images", "zero", "95 %", "median", "99 %", "largest", "largest gradient")),
+    )
+    rows = [
+        (
+            row["network"],
+            f"{row['h']:g}",
+            str(row["images"]),
+            number(row["zero"]),
+            _ends(row, "zero"),
+            *(NONE if row[name] is None else f"{row[name]:.3g}" for name in ("median", "percentile_99", "largest", "largest_gradient")),
+        )
+        for row in content["differences"]
+    ]
+    note = (
+        "Zero: share of central differences with half-width h that are exactly 0; the others: of their absolute values, logits per unit "
+        "of a pixel."
+    )
+    differences = Table("differences", "Difference quotients of ZOO's objective", columns, tuple(rows), note)
+    body = join([logits.to_html(), differences.to_html()])
+    return Section("spread", "Logit spread", body, (logits, differences))
+
+
+def shift_section(of: Material) -> Section | None:
+    """How much of a perturbation quantization levels out (section 5.2.2)."""
+    content = of.results.json("shift", "shift.json")
+    if content is None:
+        return None
+    layers = content["layers"]
+    maps = []
+    for number_, (source, attack) in enumerate(dict.fromkeys((row["source"], row["attack"]) for row in layers)):
+        chosen = [row for row in layers if (row["source"], row["attack"]) == (source, attack)]
+        networks = list(dict.fromkeys(row["network"] for row in chosen))
+        columns = [[row for row in chosen if row["network"] == network] for network in networks]
+        deepest = max(columns, key=len)
+        places = range(len(deepest))
+        values = [[column[place]["unchanged"] if place < len(column) else None for column in columns] for place in places]
+        below = [["" if place >= len(column) else f"{column[place]['bits']} bits" for column in columns] for place in places]
+        sizes = sorted({row["images"] for row in chosen})
+        title = f"{attack} from {source}, n = {', '.join(map(str, sizes))}"
+        rows = [f"{_short(row['layer'])} {row['kind']}" for row in deepest]
+        maps.append(Matrix(f"shift-{number_}", title, rows, networks, "layer", values, below).to_html())
+    names = ("bits", "values", "n", "unchanged", "95 %", "relative change", "fooled", "95 %")
+    rows = tuple(
+        (
+            *(row[name] for name in ("source", "attack", "network", "layer", "kind")),
+            *(str(row[name]) for name in ("bits", "values", "images")),
+            number(row["unchanged"]),
+            _ends(row, "unchanged"),
+            number(row["change"]),
+            number(row["fooled"]),
+            _ends(row, "fooled"),
+        )
+        for row in layers
+    )
+    heads = (Column(title, "head") for title in ("source", "attack", "network", "layer", "kind"))
+    table = Table("shift-values", "Share of a layer's values that a perturbation leaves unchanged", (*heads, *map(Column, names)), rows)
+    text = (
+        "The share of a layer's values that a perturbation leaves as they were, by layer and network: 1 means that quantization levelled "
+        "it out (section 5.2.2). Sums are what a layer's weights make of its input, activations the codes behind it; below, their bits "
+        "(32: real)."
+    )
+    return Section("shift", "Quantization shift", join([paragraphs(text), element("div", *maps, class_="maps")]), (table,))
+
+
+def diagnostics_section(of: Material) -> Section | None:
+    """Whether a failure of attacks means robustness."""
+    found = {
+        task.partition("/")[2]: of.results.json(task, "diagnostics.json") for task in of.results.folders if task.startswith("diagnose/")
+    }
+    if not found:
+        return None
+    columns = (
+        Column("diagnostic", "head"),
+        Column("status"),
+        Column("figure"),
+        Column("passes"),
+        Column("verdict", "text"),
+    )
+    parts, tables = [paragraphs("Where an attack fails: is the network robust, or does it hide its gradients?")], []
+    for network, content in found.items():
+        rows = tuple(
+            (
+                each["name"].replace("_", " "),
+                _STATUS[each["status"]],
+                NONE if each["figure"] is None else f"{each['figure']:.3g}",
+                f"{each['comparison']} {each['threshold']:g}",
+                each["verdict"].replace("`", ""),
+            )
+            for each in content["diagnostics"]
+        )
+        title = f"{network}: {content['images']} images, {content['correct']} right, eps {content['eps']:g}"
+        tables.append(Table(f"diagnostics-{network}", title, columns, rows))
+        parts += [element("h3", network), paragraphs(content["verdict"]), tables[-1].to_html()]
+    return Section("diagnostics", "Diagnostics", join(parts), tuple(tables))
+
+
+def _ends(row, name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return NONE if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _short(layer: str) -> str:
+    """The name of a layer's block, as its kind stands beside it.
+
+    >>> _short("network.features.0.conv"), _short("network.output")
+    ('features.0', 'output')
+    """
+    block, _, part = layer.removeprefix("network.").rpartition(".")
+    return block or part

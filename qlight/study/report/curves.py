@@ -1,0 +1,157 @@
+"""Security curves: accuracy against distortion, against queries, against eps."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from qlight.study.report.markup import Markup, element, join, paragraphs
+from qlight.study.report.material import Material, Section
+from qlight.study.report.plot import Line, chart, legend
+from qlight.study.report.table import html_list
+from qlight.study.results import Attacked
+
+
+def section(of: Material) -> Section | None:
+    """All curves that the records allow."""
+    parts = [*_distortions(of), *_queries(of), *_eps(of)]
+    if not parts:
+        return None
+    return Section("curves", "Security curves", join([legend(of.results.networks), *parts]))
+
+
+def _distortions(of: Material) -> Iterator[Markup]:
+    groups = _groups(of)
+    if not groups:
+        return
+    yield element("h3", "Accuracy against distortion")
+    yield paragraphs(
+        "The share of images that are right and that no example within an l2 distance of x fools; an image that is wrong before the "
+        "attack is lost at 0, so a line starts at the clean accuracy. Of an attack of one eps the line ends where its examples are."
+    )
+    charts = []
+    for (target, preset, attack), found in groups.items():
+        lines = [Line(each.network, _lost(_rows(each), "l2"), steps=True) for each in found]
+        charts.append(chart(f"curve-l2-{target}-{preset}-{attack}", _title(found), "l2 distortion", "accuracy", _to_one_end(lines)))
+    yield element("div", *charts, class_="charts")
+
+
+def _queries(of: Material) -> Iterator[Markup]:
+    """Of attacks that take no gradients and count queries image by image."""
+    charts, constant = [], []
+    for (target, preset, attack), found in _groups(of).items():
+        rows = {each.network: _rows(each) for each in found}
+        counts = {row["queries"] for each in rows.values() for row in each}
+        if "" in counts or any(each.row["gradients"] for each in found):
+            continue
+        if len(counts) == 1:
+            constant.append(f"{attack}, {preset} ({target}): {counts.pop()} queries for every image.")
+        else:
+            lines = [Line(name, _lost(each, "queries"), steps=True) for name, each in rows.items()]
+            name = f"curve-queries-{target}-{preset}-{attack}"
+            charts.append(chart(name, _title(found), "queries (log)", "accuracy", _to_one_end(lines), logarithmic=True))
+    if charts or constant:
+        yield element("h3", "Accuracy against queries")
+        yield paragraphs(
+            "Of attacks without gradients: the share of images that are right and not fooled by an attack that ended after x queries or "
+            "fewer. An attack that goes on after its first success, as ZOO does, has asked for all its queries by then."
+        )
+        yield html_list(constant) if constant else Markup()
+        yield element("div", *charts, class_="charts") if charts else Markup()
+
+
+def _eps(of: Material) -> Iterator[Markup]:
+    charts = []
+    for number, ((target, attack), lines) in enumerate(_several_eps(of).items()):
+        charts.append(chart(f"curve-eps-{number}", f"{attack} ({target})", "eps (log)", "accuracy", lines, logarithmic=True))
+    diagnosed, sizes = [], []
+    for task in of.results.folders:
+        if task.startswith("diagnose/"):
+            content = of.results.json(task, "diagnostics.json")
+            if content["eps_curve"]:
+                diagnosed.append(Line(task.partition("/")[2], [(eps, 1 - success) for eps, success in content["eps_curve"]]))
+                sizes.append(content["correct"])
+    if diagnosed:
+        most = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else str(sizes[0])
+        charts.append(
+            chart("curve-eps-diagnostics", f"BIM of the diagnostics, n = {most}", "eps (log)", "accuracy", diagnosed, logarithmic=True)
+        )
+    if not charts:
+        return
+    said = []
+    if len(charts) > bool(diagnosed):
+        said.append("Attacks that the study ran with several eps: a line a network, over all images attacked.")
+    else:
+        said.append("The study ran each attack with one eps.")
+    if diagnosed:
+        said.append("The diagnostics ran BIM with several, on the few images that each network has right: accuracy of these.")
+    yield element("h3", "Accuracy against eps")
+    yield paragraphs(" ".join(said))
+    yield element("div", *charts, class_="charts")
+
+
+def _several_eps(of: Material) -> Mapping[tuple[str, str], Sequence[Line]]:
+    """By target and class of attack, of those that differ in nothing but eps."""
+    points: dict[tuple[str, str, str], dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
+    for each in of.results.attacked:
+        parameters = dict(each.row["parameters"])
+        eps = parameters.pop("eps", None)
+        if eps is not None:
+            key = each.target, each.row["class_path"].rpartition(".")[2], json.dumps(parameters, sort_keys=True)
+            points[key][each.network][float(eps)] = each.accuracy.value
+    found = {}
+    for (target, attack, _), networks in points.items():
+        lines = [Line(name, sorted(of_eps.items())) for name, of_eps in networks.items() if len(of_eps) > 1]
+        if lines:
+            found[target, attack] = lines
+    return found
+
+
+def _groups(of: Material) -> dict[tuple[str, str, str], list[Attacked]]:
+    found: dict[tuple[str, str, str], list[Attacked]] = {}
+    for each in of.results.attacked:
+        found.setdefault((each.target, each.preset, each.attack), []).append(each)
+    return found
+
+
+def _rows(of: Attacked) -> list[dict[str, str]]:
+    with (of.folder / "images.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _lost(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
+    """The share that is still right against the value of a column at which an image is lost."""
+    at: dict[float, int] = defaultdict(int)
+    for row in rows:
+        if row["clean_prediction"] != row["label"]:
+            at[0.0] += 1
+        elif row["adversarial_prediction"] != row["label"]:
+            at[float(row[column])] += 1
+    left, points = len(rows), []
+    for value in sorted({0.0, *at}):
+        left -= at[value]
+        points.append((value, left / len(rows)))
+    return points
+
+
+def _to_one_end(lines: Sequence[Line]) -> list[Line]:
+    """Each goes on to where the longest ends; on a logarithmic axis from where the first begins."""
+    ends = [x for line in lines for x, _ in line.points if x > 0]
+    low, high = min(ends, default=1.0), max(ends, default=1.0)
+    longer = []
+    for line in lines:
+        start = line.points[0]
+        rest = [point for point in line.points[1:] if point[0] > low]
+        level = next((y for x, y in reversed(line.points) if x <= low), start[1])
+        before = [start, (low / 2, start[1]), (low, level)]
+        longer.append(Line(line.name, [*before, *rest, (high, line.points[-1][1])], line.steps))
+    return longer
+
+
+def _title(found: Sequence[Attacked]) -> str:
+    first = found[0]
+    sizes = sorted({each.images for each in found})
+    n = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    return f"{first.attack}, {first.preset} ({first.target}), n = {n}"

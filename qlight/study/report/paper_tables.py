@@ -1,0 +1,156 @@
+"""Tables 2 to 7 and 17 to 34 of the paper: what was measured, its interval, and what the paper printed."""
+
+from __future__ import annotations
+
+from qlight.study.claims import Key
+from qlight.study.estimate import Estimate
+from qlight.study.paper import Cell, values
+from qlight.study.report.markup import element, join, paragraphs
+from qlight.study.report.material import Material, Section
+from qlight.study.report.table import NONE, Column, Table, measured, number
+
+NUMBERS = (*range(2, 8), *range(17, 35))
+_FIXED = {
+    2: "Accuracy on the test set",
+    3: "Attacks on the float network and on fully quantized ones",
+    4: "Attacks on the float network and on weight-only quantized ones",
+    5: "Share of images on which the other members do as the source does",
+    6: "The ensemble on the test set",
+    7: "The ensemble on examples that were crafted on its members",
+}
+_OUTCOMES = {
+    "correctly": "test set, correctly classified",
+    "misclassified": "test set, misclassified",
+    "successful": "FGSM, successful",
+    "unsuccessful": "FGSM, unsuccessful",
+}
+
+
+def paper_tables(of: Material) -> dict[int, Table]:
+    """By number, those of which the study measured something."""
+    found = {}
+    for table in NUMBERS:
+        cells = [cell for cell in values() if (cell.table, cell.dataset) == (table, of.dataset)]
+        made = _outcomes(of, cells) if table == 5 else _rows(of, table, cells)
+        if made is not None:
+            found[table] = made
+    return found
+
+
+def section(of: Material) -> Section:
+    """All of them, and the names of those that were not measured."""
+    found = paper_tables(of)
+    missing = [f"Table {table}" for table in NUMBERS if table not in found]
+    parts = [
+        paragraphs(
+            "A row a network; acc: share of images that stay right under attack, over all images attacked; l2 and linf: mean norms of the "
+            "perturbation over the examples that succeed, pixels in [0, 1]. 95 %: Wilson intervals of shares, normal ones of means, over "
+            f'images. "{NONE}": undefined, or not printed. n: images.'
+        )
+    ]
+    for table in found.values():
+        parts.append(table.to_html())
+    if missing:
+        parts += [element("h3", "Not measured in this study"), paragraphs(", ".join(missing) + ".")]
+    return Section("tables", "The paper's tables", join(parts), tuple(found.values()))
+
+
+def title_of(table: int, cells: list[Cell]) -> str:
+    """What a table shows, in words."""
+    if table in _FIXED:
+        return _FIXED[table]
+    kind = "weight-only" if any(cell.target.endswith("a32") for cell in cells) else "fully"
+    return f"Transfer from {cells[0].source} to {kind} quantized networks and float"
+
+
+def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
+    """Tables of rows (attack, network) with a few metrics each."""
+    metrics = list(dict.fromkeys(cell.metric for cell in cells))
+    first = metrics[0]
+    transferred = table >= 17
+    named = "target" if transferred else "source" if table == 7 else "network"
+    columns = [
+        *([Column("attack", "head")] if table not in (2, 6) else []),
+        Column(named if table != 6 else "images of", "head"),
+        Column("n"),
+        *([Column("kappa")] if transferred else []),
+        *(
+            Column(title, kind, metric)
+            for metric in metrics
+            for title, kind in (("measured", "number"), ("95 %", "number"), ("paper", "paper"))
+        ),
+    ]
+    rows, left = [], []
+    apart = False
+    for names in dict.fromkeys((cell.attack, cell.source, cell.target) for cell in cells):
+        attack, source, target = names
+        shown = source if table == 7 else target
+        if Key(*names, first) not in of.measured:
+            left.append((shown, attack))
+            continue
+        apart = apart or source != target
+        count = of.counts.get(names)
+        row = [
+            *([attack] if table not in (2, 6) else []),
+            "test set" if table == 6 else shown,
+            NONE if count is None else str(count.images),
+        ]
+        if transferred:
+            row.append(NONE if count is None or count.kappa is None else f"{count.kappa:g}")
+        for metric in metrics:
+            row += _three(of, Cell(table, of.dataset, attack, source, target, metric))
+        rows.append(tuple(row))
+    if not rows or (transferred and not apart):  # a direct attack alone is no transfer
+        return None
+    note = _note(left, {cell.attack for cell in cells})
+    return Table(f"table-{table:02}", f"Table {table}. {title_of(table, cells)}", tuple(columns), tuple(rows), note)
+
+
+def _outcomes(of: Material, cells: list[Cell]) -> Table | None:
+    """Table 5: a row an outcome and source."""
+    columns = (
+        Column("images", "head"),
+        Column("source", "head"),
+        Column("n"),
+        Column("measured"),
+        Column("95 %"),
+        Column("paper", "paper"),
+    )
+    sizes = _sizes(of)
+    rows, left = [], []
+    for cell in sorted(cells, key=lambda cell: list(_OUTCOMES).index(cell.metric)):
+        if Key(*cell[2:]) in of.measured:
+            size = sizes.get((cell.source, cell.metric))
+            rows.append((_OUTCOMES[cell.metric], cell.source, NONE if size is None else str(size), *_three(of, cell)))
+        else:
+            left.append((cell.source, _OUTCOMES[cell.metric]))
+    if not rows:
+        return None
+    return Table("table-05", f"Table 5. {_FIXED[5]}", columns, tuple(rows), _note(left, set(_OUTCOMES.values())))
+
+
+def _sizes(of: Material) -> dict[tuple[str, str], int]:
+    """Images by source and outcome, as the paper's cells call it."""
+    names = {text: metric for metric, text in _OUTCOMES.items()}
+    found = {}
+    for content in of.results.ensembles:
+        for row in content["agreements"]:
+            metric = names.get(f"{row['examples']}, {row['outcome']}")
+            if metric is not None:
+                found[row["source"], metric] = row["images"]
+    return found
+
+
+def _three(of: Material, cell: Cell) -> tuple[str, str, str]:
+    """Measured, its interval, and the paper's."""
+    estimate: Estimate | None = of.measured.get(Key(*cell[2:]))
+    return (*measured(estimate), number(values().get(cell), 2))
+
+
+def _note(left: list[tuple[str, str]], everything: set[str]) -> str:
+    """What was not measured: (network, of what) by network; its name alone where that is everything."""
+    networks: dict[str, list[str]] = {}
+    for network, what in left:
+        networks.setdefault(network, []).append(what)
+    named = [network if set(whats) == everything else f"{network} ({', '.join(whats)})" for network, whats in networks.items()]
+    return f"Not measured: {'; '.join(named)}." if named else ""

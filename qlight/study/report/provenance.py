@@ -1,0 +1,79 @@
+"""What the numbers are of: data, networks, attacks, versions; nothing that differs between two runs of the same study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qlight.study.estimate import Estimate
+from qlight.study.report.markup import join, paragraphs
+from qlight.study.report.material import Material, Section
+from qlight.study.report.table import NONE, Column, Table, html_list, measured
+
+
+def section(of: Material) -> Section:
+    """Versions, hashes, numbers of images and parameters."""
+    facts = [f"Seed: {of.seed}"]
+    facts.append(f"Data: {of.data['class_path']}({_arguments(of.data.get('init_args', {}))})")
+    facts += [f"Version of {name}: {', '.join(found)}" for name, found in _versions(of).items()]
+    tables = [table for table in (_networks(of), _attacks(of)) if table.rows]
+    text = "Results are kept under hashes of all that they depend on; the same study gives this page with the same bytes."
+    parts = [paragraphs(text), html_list(facts), *(table.to_html() for table in tables)]
+    return Section("provenance", "Provenance", join(parts), tuple(tables))
+
+
+def _networks(of: Material) -> Table:
+    rows = []
+    for name in of.results.networks:
+        found = of.results.json(f"network/{name}", "accuracy.json")
+        graph = next((each.row["graph_hash"] for each in of.results.attacked if each.network == name and each.row["graph_hash"]), NONE)
+        rows.append(
+            (
+                name,
+                f"{found['correct']} of {found['images']}",
+                *measured(Estimate.rate(found["correct"], found["images"])),
+                found["sha256"],
+                graph,
+            )
+        )
+    columns = (Column("network", "head"), *map(Column, ("right", "accuracy", "95 %")), Column("SHA-256 of the network", "text"),
+               Column("hash of its integer graph", "text"))  # fmt: skip
+    return Table("networks", "Networks", columns, tuple(rows))
+
+
+def _attacks(of: Material) -> Table:
+    """A row an attack of a preset; numbers of images where they differ between networks."""
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for each in of.results.attacked:
+        groups.setdefault((each.preset, each.attack), []).append(each)
+    rows = []
+    for (preset, attack), found in groups.items():
+        sizes = {each.network: each.images for each in found}
+        one = len(set(sizes.values())) == 1
+        images = str(found[0].images) if one else ", ".join(f"{name} {size}" for name, size in sizes.items())
+        targets = ", ".join(dict.fromkeys(each.target for each in found))
+        row = found[0].row
+        rows.append((attack, preset, targets, images, row["class_path"], _arguments(row["parameters"])))
+    columns = (
+        *(Column(title, "head") for title in ("attack", "preset")),
+        Column("targets", "words"),
+        Column("n"),
+        Column("class", "words"),
+        Column("parameters", "text"),
+    )
+    return Table("attacks", "Attacks", columns, tuple(rows))
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    """name=value of numbers, names and truth values; paths are of one machine and left out."""
+    kept = {name: value for name, value in values.items() if not (isinstance(value, str) and ("/" in value or "\\" in value))}
+    return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in kept.items())
+
+
+def _versions(of: Material) -> dict[str, list[str]]:
+    """Of the programs that attacked; more than one where a study was gone on with after an update."""
+    found: dict[str, dict[str, None]] = {}
+    for each in of.results.attacked:
+        for name, version in each.row["versions"].items():
+            found.setdefault(name, {})[version] = None
+    return {name: list(versions) for name, versions in found.items()}

@@ -1,0 +1,141 @@
+"""A table of the report: the same rows as HTML, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from qlight.study.estimate import Estimate
+from qlight.study.report.markup import Markup, element, join
+
+#: what stands where there is no value, as in the paper's Appendix C
+NONE = "-"
+_TEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\^{}"}
+_TEX |= {"\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$", "✓": "", "✗": "", "–": "--"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        title: its head.
+        kind: "head" (names the row), "number", "paper" (a number that the paper printed), "words" or, where lines are to break, "text".
+        group: a head over several neighbouring columns.
+    """
+
+    title: str
+    kind: str = "number"
+    group: str = ""
+
+    @property
+    def full(self) -> str:
+        """The title where there is one line of heads only."""
+        return " ".join(filter(None, (self.group, self.title)))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: of its files, and its id in the page.
+        title: above it.
+        columns: the first ones may be of kind "head".
+        rows: a text for every column.
+        note: below it.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def to_html(self) -> Markup:
+        """A figure whose table scrolls in its own box, which the keyboard reaches."""
+        table = element("table", element("thead", *self._heads()), element("tbody", *self._body()))
+        caption = element("figcaption", self.title, id=f"{self.name}-title")
+        box = element("div", table, class_="scroll", role="region", tabindex=0, aria_labelledby=f"{self.name}-title")
+        note = element("p", self.note, class_="note") if self.note else Markup()
+        return element("figure", caption, box, note, id=self.name)
+
+    def _heads(self) -> Iterator[Markup]:
+        grouped = any(column.group for column in self.columns)
+        if grouped:
+            cells = []
+            for group, columns in groupby(self.columns, lambda column: column.group):
+                count = len(list(columns))
+                cells.append(
+                    element("th", group, colspan=count, scope="colgroup", class_="group") if group else element("td", colspan=count)
+                )
+            yield element("tr", *cells)
+        yield element("tr", *(element("th", column.title, scope="col", class_=column.kind) for column in self.columns))
+
+    def _body(self) -> Iterator[Markup]:
+        for row in self.rows:
+            yield element(
+                "tr",
+                *(
+                    element("th", text, scope="row", class_="head") if column.kind == "head" else element("td", text, class_=column.kind)
+                    for column, text in zip(self.columns, row, strict=True)
+                ),
+            )
+
+    def to_markdown(self) -> str:
+        """A heading, the table and the note."""
+        escaped = [[text.replace("|", r"\|") for text in row] for row in ([c.full for c in self.columns], *self.rows)]
+        rule = ["---:" if column.kind in ("number", "paper") else "---" for column in self.columns]
+        lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
+        return "\n".join([f"# {self.title}", "", *lines, *(["", self.note] if self.note else [])]) + "\n"
+
+    def to_latex(self) -> str:
+        """A table environment for \\usepackage{booktabs}."""
+        form = "".join("r" if column.kind in ("number", "paper") else "l" for column in self.columns)
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(self.title)}}}", rf"\label{{tab:{self.name}}}"]
+        lines += [rf"\begin{{tabular}}{{{form}}}", r"\toprule", _tex_row([column.full for column in self.columns]), r"\midrule"]
+        lines += [_tex_row(row) for row in self.rows]
+        lines += [r"\bottomrule", r"\end{tabular}", *([rf"\par {_tex(self.note)}"] if self.note else []), r"\end{table}"]
+        return "\n".join(lines) + "\n"
+
+
+def _tex_row(texts: Sequence[str]) -> str:
+    return " & ".join(map(_tex, texts)) + r" \\"
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number; "-" where there is none.
+
+    >>> number(0.25), number(None), number(-0.0001)
+    ('0.250', '-', '0.000')
+    """
+    if value is None:
+        return NONE
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
+    """Its ends; "-" where there is no estimate, or none of its uncertainty.
+
+    >>> interval(Estimate(0.5, 0.25, 0.75), 2), interval(Estimate.exact(1.0))
+    ('0.25 to 0.75', '-')
+    """
+    if estimate is None or estimate.low == estimate.high:
+        return NONE
+    return f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
+
+
+def measured(estimate: Estimate | None, digits: int = 3) -> tuple[str, str]:
+    """Two cells: the value and its interval."""
+    return number(None if estimate is None else estimate.value, digits), interval(estimate, digits)
+
+
+def html_list(items: Sequence[str]) -> Markup:
+    """An unordered list."""
+    return element("ul", join(element("li", item) for item in items))
