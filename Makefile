@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# processes that run tests, each with one thread
+JOBS ?= $(shell nproc)
 INSTALLED := $(VENV)/.installed
 
 .PHONY: help install quickstart test test-fast lint format bench clean
@@ -21,7 +23,7 @@ quickstart: install  ## train a float and a binary network, attack both, print a
 	$(BIN)/python -m qlight quickstart
 
 test: install lint  ## lint, types, doctests and all tests, slow ones too
-	$(BIN)/python -m pytest -m 'slow or not slow' --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow or not slow' --durations=15 -n $(JOBS) --dist loadfile
 
 test-fast: install  ## doctests and the fast tests
 	$(BIN)/python -m pytest

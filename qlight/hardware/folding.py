@@ -14,8 +14,8 @@ from qlight.errors import InputError, nearest
 from qlight.hardware.dram import PORT_BITS, stream_words
 from qlight.hardware.layers import BEAT_BYTES, Layer
 
-#: the default parallelism: the slowest layer makes sqrt(products)/6 of its products a cycle. That is 256 of 2.4 million at width 0.125, where
-#: an image takes 11 to 25 ms in simulation, and 2048 of 151 million at the paper's, twice what published accelerators of this size do
+#: the default parallelism: the slowest layer makes sqrt(products)/6 of its products a cycle. That is 256 of 2.4 million at width 0.125,
+#: where an image takes 11 to 25 ms in simulation, and 2048 of 151 million at the paper's, twice what published accelerators of this size do
 #: (FINN's CNV on a Zynq 7020: 32 x 32).
 _MODEST = 6
 
