@@ -126,7 +126,7 @@ SHAPES = {
     "dwc": {"BITS": 2, "IN_LANES": 4, "OUT_LANES": 3},
     "swg": {"BITS": 1, "LANES": 8, "CHANNELS": 16, "HEIGHT": 8, "WIDTH": 8},
     "mvtu": {"PE": 2, "SIMD": 8, "MW": 32, "MH": 4, "IMPL": 1, "ACC_BITS": 8},
-    "mvtu 0": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 4, "ACTIVATION_BITS": 4, "BIPOLAR": 0, "IMPL": 0, "ACC_BITS": 14},
+    "mvtu 0": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 8, "ACTIVATION_BITS": 8, "BIPOLAR": 0, "IMPL": 0, "ACC_BITS": 22},
     "mvtu 2": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 2, "ACTIVATION_BITS": 2, "BIPOLAR": 0, "IMPL": 2, "ACC_BITS": 10},
     "mvtu 3": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 4, "ACTIVATION_BITS": 4, "BIPOLAR": 0, "IMPL": 3, "ACC_BITS": 14},
     "pool": {"BITS": 2, "LANES": 4, "CHANNELS": 8, "HEIGHT": 4, "WIDTH": 4},

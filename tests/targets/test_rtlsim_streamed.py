@@ -142,7 +142,7 @@ def test_a_network_of_width_a_half(tmp_path: Path) -> None:
     """Dense layers streamed: 2.4 Mbit of weights, each read once an image."""
     tools_or_skip()
     graph = network_graph(1, 1, width=0.5, thresholds="ties", seed=1)
-    folding: dict[str, Any] = {name: fold.entry for name, fold in choose(layers(graph)).items()}
+    folding: dict[str, Any] = {name: fold.entry for name, fold in choose(layers(graph), 73728).items()}
     for name, (pe, simd) in {"dense0": (4, 16), "dense1": (2, 16), "output": (1, 8)}.items():
         folding[name] = {"pe": pe, "simd": simd, "weights": "streamed"}
     built = write_build(graph, tmp_path / "build", folding)
