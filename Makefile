@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 # processes that run tests, each with one thread
 JOBS ?= $(shell nproc)
 INSTALLED := $(VENV)/.installed
+# the documentation's tools, which do not agree with torchattacks about requests
+DOCS_VENV := .venv-docs
+DOCS_INSTALLED := $(DOCS_VENV)/.installed
 
-.PHONY: help install quickstart test test-fast lint format bench clean
+.PHONY: help install quickstart test test-fast lint format docs bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,12 +20,18 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev,hls,interop,rtl]'
 	touch $@
 
+$(DOCS_INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(DOCS_VENV)/bin/python -m pip install --quiet --group docs
+	touch $@
+
 install: $(INSTALLED)  ## make the environment and install qlight into it
 
 quickstart: install  ## train a float and a binary network, attack both, print a table, draw pictures
 	$(BIN)/python -m qlight quickstart
 
-test: install lint  ## lint, types, doctests and all tests, slow ones too
+test: install lint $(DOCS_INSTALLED)  ## lint, types, doctests and all tests, slow ones too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow or not slow' --durations=15 -n $(JOBS) --dist loadfile
 
 test-fast: install  ## doctests and the fast tests
@@ -37,6 +46,9 @@ format: install  ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(DOCS_INSTALLED)  ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict
+
 bench: install  ## speed of training, attacks and the packed engine against their peers
 	$(BIN)/python -m pip install --quiet '.[bench]'
 	$(BIN)/python benchmarks/training_step.py
@@ -44,4 +56,4 @@ bench: install  ## speed of training, attacks and the packed engine against thei
 	$(BIN)/python benchmarks/engine.py
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS_VENV) .pytest_cache .ruff_cache .hypothesis site

@@ -19,6 +19,7 @@ VERBS = {
     "export": "lower a checkpoint to an integer graph and compare it with torch",
     "board": "serve an accelerator to attacks, emulate one, ask one how it is",
     "import": "make an integer graph of a QONNX file, such as Brevitas writes",
+    "bitstream": "list, check or build the bitstreams of overlays for boards",
     "hardware": "plan an accelerator for a board, synthesize parts of it with Yosys, or read Vivado's reports",
     "zoo": "list the trained networks that come with qlight",
     "study": "measure a whole paper by one resumable plan, and report it",
@@ -84,7 +85,8 @@ example of a deployed network:
   --format FORMAT              graph (default); qonnx or onnx, for other tools (needs pip install 'qlight[interop]'); rtl, a build
                                folder of the streaming accelerator (its simulation needs pip install 'qlight[rtl]' and g++); or hls,
                                its twin in C++ for Vitis HLS (C-simulation needs pip install 'qlight[hls]' and g++)
-  --target_cycles N            of rtl, hls: the most cycles an image may take; --folding '{{conv1: [4, 3], ...}}': PE, SIMD of every layer
+  --target_cycles N            of rtl, hls: the most cycles an image may take; --folding '{{conv1: [4, 3], ...}}': PE, SIMD of every layer,
+                               or the "folding" of `hardware plan --out`
   --board NAME                 of rtl, hls: a board of hw/boards, or a .toml file; adds scripts of Vivado that make its bitstream (vivado/)
   --boundary_bit_width N       weights of the first and the last layer (default 8)
   --images N                   test images on which codes, predictions and accuracy are compared (default 1000)""",
@@ -172,11 +174,28 @@ options:
   --graph FOLDER     what `python -m qlight export` wrote
   --board BOARD      pynq_z2, aup_zu3, kv260, zcu104; or a .toml file like those of hw/boards
   --fps N            plan: images a second to reach with the smallest design; without it, as many as can be
-  --out FILE         plan: write it as JSON; its "folding" is what `export --format rtl --folding` takes
+  --out FILE         plan: write it as JSON; its "folding" (PE, SIMD, weights, multiply, memory of each layer) is what `export --folding`
+                     takes; with "memory": "ultra", load parameters.bin before the first image (`qlight.board serve` and rtlsim do)
   --unit NAME        synth: one unit, such as conv1 or conv1_swg; without it, the whole network, which can take hours
   --plan FILE        synth: the folding of a plan; or --folding '{"conv1": [4, 3], ...}' as JSON; without both, a modest one
   --build FOLDER     report: what `export --format rtl --board BOARD` wrote
   --seconds N        synth: the most that Yosys may take (default 3600)
+"""
+
+BITSTREAM_HELP = """usage: python -m qlight bitstream list [--folder DIR]
+       python -m qlight bitstream verify [--folder DIR] [--name NAME]
+       python -m qlight bitstream build --build FOLDER --name NAME --network TEXT [--flow vivado] [--folder DIR]
+
+list: the overlays of a registry, and whether each was built or loaded on a board.
+verify: manifests, checksums, the .bit files themselves (header, part, IDCODE, frames, packets, checksums) and the .hwh's address map.
+build: run Vivado, which must be on PATH, on a build folder for a board; what it made is checked and put into the registry.
+
+options:
+  --folder DIR       the registry (default: bitstreams)
+  --name NAME        of an overlay in it
+  --build FOLDER     build: what `python -m qlight export --format rtl --board BOARD` wrote
+  --network TEXT     build: what the overlay runs, in words
+  --flow FLOW        build: vivado (default)
 """
 
 STUDY_HELP = """usage: python -m qlight study run FILE [options]
@@ -195,7 +214,14 @@ options:
 """
 
 #: help of the verbs that are not LightningCLI's
-OWN_HELP = {"hardware": HARDWARE_HELP, "import": IMPORT_HELP, "quickstart": QUICKSTART_HELP, "study": STUDY_HELP, "zoo": ZOO_HELP}
+OWN_HELP = {
+    "bitstream": BITSTREAM_HELP,
+    "hardware": HARDWARE_HELP,
+    "import": IMPORT_HELP,
+    "quickstart": QUICKSTART_HELP,
+    "study": STUDY_HELP,
+    "zoo": ZOO_HELP,
+}
 
 
 def verb_help(verb: str) -> str:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "qlight"
 ALLOWED = {
     # the client of a board is a target, and an emulated board runs the engines of targets
     "board": {"errors", "hardware", "intgraph", "targets"},
+    "bitstream": {"board", "errors", "hardware"},
     "quantization": {"errors"},
     "models": {"errors", "quantization"},
     "data": {"errors"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "zoo": {"errors", "evaluation", "models", "quantization"},
 }
 #: rooms that a board without torch imports
-WITHOUT_TORCH = ("board", "hardware", "interop", "intgraph")
+WITHOUT_TORCH = ("bitstream", "board", "hardware", "interop", "intgraph")
 BLOCK_TORCH = """
 import importlib, sys
 
