@@ -39,7 +39,7 @@ def plans(networks: list[str], boards: list[Board], width: float) -> Found:
             start = time.perf_counter()
             key = (board.family, board.port_bits, board.resources.uram > 0)
             if key not in known and (*key[:2], True) in known:  # the same without UltraRAM
-                known[key] = [[choice for choice in of if choice.style != ULTRA] for of in known[(*key[:2], True)]]
+                known[key] = [[choice for choice in of if choice.fold.memory != ULTRA] for of in known[(*key[:2], True)]]
             if key not in known:
                 known[key] = Solver(layers(graph), board).options
             try:
@@ -91,7 +91,7 @@ def table(found: Found, board: Board, networks: list[str]) -> list[str]:
 
 def _fold(layer: Any) -> str:
     fold = layer.choice.fold
-    marks = "s" * fold.streamed + "d" * (layer.resources.dsp > 0) + "u" * (layer.choice.style == ULTRA)
+    marks = "s" * fold.streamed + "d" * (layer.resources.dsp > 0) + "u" * (fold.memory == ULTRA)
     return f"{fold.pe} x {fold.simd}" + (f" *{marks}*" if marks else "")
 
 

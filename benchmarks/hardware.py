@@ -19,10 +19,10 @@ import numpy as np
 
 from qlight.hardware import cycles, make_pipeline
 from qlight.hardware.boards import Resources, load_board
-from qlight.hardware.features import best_weight_style, weight_rows
+from qlight.hardware.features import memory_style, weight_rows
 from qlight.hardware.memories import BLOCK, memory, packing
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.plan import Plan, make_plan
+from qlight.hardware.plan import make_plan
 from qlight.hardware.resources import model, unit_resources
 from qlight.hardware.synth import synthesize_pipeline
 from qlight.hardware.units import IMPLEMENTATIONS, Fifo, Mvtu
@@ -135,10 +135,9 @@ def block_packing(units: Iterator[tuple[int, int]]) -> tuple[int, int]:
     return stored, there
 
 
-def weights_in_blocks(pipeline: Pipeline, plan: Plan | None = None) -> Iterator[tuple[int, int]]:
-    styles = {} if plan is None else {layer.name: layer.choice.style for layer in plan.layers}
+def weights_in_blocks(pipeline: Pipeline) -> Iterator[tuple[int, int]]:
     for unit in pipeline.units:
-        if isinstance(unit, Mvtu) and styles.get(unit.name, best_weight_style(unit)) == BLOCK:
+        if isinstance(unit, Mvtu) and memory_style(unit) == BLOCK:
             yield weight_rows(unit), unit.row_bits
 
 
@@ -156,7 +155,7 @@ def published() -> Iterator[str]:
         print(f"{unit.name:<18} {report.made.resources} model {report.predicted} {report.made.seconds:.0f} s", flush=True)
         if isinstance(unit, Mvtu):
             made = report.made.resources
-            bits = packing(weight_rows(unit), unit.row_bits, memory(weight_rows(unit), unit.row_bits, best_weight_style(unit), "xc7"))
+            bits = packing(weight_rows(unit), unit.row_bits, memory(weight_rows(unit), unit.row_bits, memory_style(unit), "xc7"))
             fold = f"{unit.pe} x {unit.simd}"
             busy = found.units[unit.name]
             rows.append(f"| {unit.name} | {fold} | {busy:,} | {made.lut:,} | {made.ff:,} | {made.bram36:g} | {made.dsp} | {bits:.0%} |")
@@ -182,8 +181,7 @@ def published() -> Iterator[str]:
     plan = make_plan(graph, board)
     own = make_pipeline(graph, plan.folding)
     at_folding, chosen = (
-        stored / max(there, 1)
-        for stored, there in (block_packing(weights_in_blocks(pipeline)), block_packing(weights_in_blocks(own, plan)))
+        stored / max(there, 1) for stored, there in (block_packing(weights_in_blocks(pipeline)), block_packing(weights_in_blocks(own)))
     )
     yield ""
     yield (

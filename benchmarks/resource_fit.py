@@ -158,7 +158,7 @@ def mvtus() -> Iterator[Sample]:
 
 def mvtu(split: str, family: str, *shape: int) -> Sample:
     unit = unit_of(*shape)
-    style = features.best_weight_style(unit)
+    style = features.memory_style(unit)
     parameters: dict[str, int | str] = {"PE": unit.pe, "SIMD": unit.simd, "MW": unit.mw, "MH": unit.mh, "WEIGHT_BITS": unit.weight_bits}
     parameters |= {"WEIGHT_SIGNED": int(unit.weight_signed), "ACTIVATION_BITS": unit.activation_bits, "BIPOLAR": int(unit.bipolar)}
     parameters |= {"OUTPUT_BITS": unit.output_bits, "ACC_BITS": unit.acc_bits, "IMPL": unit.implementation, "RAM_STYLE": style}
@@ -200,7 +200,7 @@ def mvtu_streams() -> Iterator[Sample]:
         plain = mvtu(split_of(index, len(train)), "xc7", *shape)
         parameters: dict[str, int | str] = dict(plain.parameters)
         unit = StreamedMvtu(**vars(replace(unit_of(*shape), vectors=vectors)), port_bits=64)
-        parameters |= {"VECTORS": vectors, "RAM_STYLE": features.best_weight_style(unit)}
+        parameters |= {"VECTORS": vectors, "RAM_STYLE": features.memory_style(unit)}
         found = [part for part in features.parts(unit, "xc7", str(parameters["RAM_STYLE"])) if part.kind not in ("weight_reader", "dwc")]
         yield Sample("mvtu_stream", plain.split, "xc7", parameters, tuple(found))
 

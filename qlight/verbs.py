@@ -208,8 +208,9 @@ class Trainer(AnalysisTrainer):
             format: graph; or qonnx or onnx (plain integer ONNX), for which `out` may also be a file that ends in .onnx (both need the extra
                 qlight[interop]); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool; or hls: one of
                 its twin in C++, for C-simulation or Vitis HLS.
-            folding: of rtl and hls: [PE, SIMD] of every layer by name; of rtl also {pe: PE, simd: SIMD, weights: streamed, port_bits: 64,
-                multiply: lut} (qlight.hardware.folding): weights from DRAM, products of LUTs or DSPs; null chooses PE and SIMD.
+            folding: of rtl and hls: [PE, SIMD] of every layer by name; or {pe: PE, simd: SIMD, multiply: lut, memory: block}, of rtl
+                also with weights: streamed, port_bits: 64, or memory: ultra (qlight.hardware.folding): products of LUTs or DSPs, weights
+                in such a memory or from DRAM; null chooses PE and SIMD.
             target_cycles: of rtl and hls: the most cycles an image that the folding may take.
             board: of rtl and hls: a name of hw/boards or a .toml file; adds scripts of Vivado for it (folder vivado), and tells Vitis HLS
                 part and clock.

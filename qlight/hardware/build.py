@@ -3,8 +3,8 @@
 manifest.json    hashes, folding, cycles, and the checksum of every other file
 graph/           the integer graph
 rtl/             the cells, and the generated qlight_top.sv
-memory/          memory files, named from the build folder: tools run in it
-parameters.bin   the parameter word stream, 32-bit little-endian words
+memory/          memory files, named from the build folder: tools run in it; weights in UltraRAM have none
+parameters.bin   the parameter word stream, 32-bit little-endian words; with weights in UltraRAM it is loaded before the first image
 vivado/          scripts for a board, where one was given (qlight.hardware.vivado)
 dram/            the weights of streamed layers, a file a layer: what must lie in memory at the base of its port
 """
@@ -24,7 +24,7 @@ from qlight.hardware.boards import Board, load_board
 from qlight.hardware.cycles import cycles
 from qlight.hardware.folders import VERSION, hash_of, read_manifest, whole_folder, write_manifest
 from qlight.hardware.packing import dram_file, dram_weights, memory_files, parameter_words
-from qlight.hardware.pipeline import Pipeline, make_pipeline
+from qlight.hardware.pipeline import Pipeline, check_board, make_pipeline
 from qlight.hardware.sources import cell_sources
 from qlight.hardware.top import TOP_FILE, top_level
 from qlight.hardware.vivado import VIVADO, vivado_files
@@ -95,6 +95,8 @@ def write_build(
     """
     known = None if board is None else load_board(board)
     pipeline = make_pipeline(graph, folding, target_cycles)
+    if known is not None:
+        check_board(pipeline, known)
     geometry = geometry_hash(pipeline)
     folder = Path(folder)
     with whole_folder(folder) as part:

@@ -63,9 +63,9 @@ def parts(unit: Unit, family: str, weight_style: str) -> list[Part]:
     return found
 
 
-def best_weight_style(unit: Mvtu) -> str:
-    """RAM_STYLE of an MVTU's weights by their shape, where nothing else is asked for."""
-    return best_style(weight_rows(unit), unit.row_bits)
+def memory_style(unit: Mvtu) -> str:
+    """RAM_STYLE of an MVTU's weights: what its fold asks for, or else by their shape."""
+    return best_style(weight_rows(unit), unit.row_bits) if unit.memory == AUTO else unit.memory
 
 
 def weight_rows(unit: Mvtu) -> int:

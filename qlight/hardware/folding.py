@@ -1,7 +1,8 @@
 """How each layer is folded: PE rows and SIMD columns of its matrix a cycle, where its weights lie, and how its products are made.
 
 A folding is given, or chosen (with all weights on chip) for a number of cycles an image. An entry of one that is given is a list
-[PE, SIMD], or a mapping with `pe` and `simd`, and what is not the default of ``weights``, ``multiply`` and ``port_bits`` of `Fold`.
+[PE, SIMD], or a mapping with `pe` and `simd`, and what is not the default of ``weights``, ``multiply``, ``port_bits`` and ``memory`` of
+`Fold`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from qlight.errors import InputError, nearest
 from qlight.hardware.dram import PORT_BITS, stream_words
 from qlight.hardware.layers import BEAT_BYTES, Layer
+from qlight.hardware.memories import STYLES
 
 #: the default parallelism: the slowest layer makes sqrt(products)/6 of its products a cycle. That is 256 of 2.4 million at width 0.125,
 #: where an image takes 11 to 25 ms in simulation, and 2048 of 151 million at the paper's, twice what published accelerators of this size do
@@ -25,7 +27,7 @@ RESIDENT, STREAMED = "resident", "streamed"
 #: how products are made: as `qlight.hardware.pipeline.implementation` thinks best, of LUTs, of DSP multipliers, or four a DSP multiplier of
 #: UltraScale+
 AUTO, LUT, DSP, DSP4 = "auto", "lut", "dsp", "dsp4"
-_WORDS = {"weights": (RESIDENT, STREAMED), "multiply": (AUTO, LUT, DSP, DSP4), "port_bits": PORT_BITS}
+_WORDS = {"weights": (RESIDENT, STREAMED), "multiply": (AUTO, LUT, DSP, DSP4), "port_bits": PORT_BITS, "memory": STYLES}
 
 
 class Fold(NamedTuple):
@@ -37,6 +39,8 @@ class Fold(NamedTuple):
         weights: `RESIDENT` or `STREAMED`.
         multiply: `AUTO`, `LUT`, `DSP` or `DSP4`.
         port_bits: width of the memory port of streamed weights, of `PORT_BITS`.
+        memory: of what resident weights' memory is made, of `qlight.hardware.memories.STYLES`; `AUTO`: as its shape says. One of UltraRAM
+            has no content before parameters are loaded.
     """
 
     pe: int
@@ -44,6 +48,7 @@ class Fold(NamedTuple):
     weights: str = RESIDENT
     multiply: str = AUTO
     port_bits: int = 64
+    memory: str = AUTO
 
     @property
     def streamed(self) -> bool:
@@ -179,10 +184,23 @@ def _checked_fold(layer: Layer, fold: Any) -> Fold:
     for name, value in options.items():
         known = _WORDS.get(name)
         if known is None:
-            raise InputError(f"Expected `folding` of {layer.name!r} to have pe, simd, {', '.join(_WORDS)}, but got {name!r}; leave it out.")
+            raise InputError(
+                f"Expected `folding` of {layer.name!r} to have pe, simd, {', '.join(_WORDS)}, but got {name!r}; "
+                + (f"did you mean {close}?" if (close := nearest(name, list(_WORDS), 1)) else "leave it out.")
+            )
         if value not in known or isinstance(value, bool):
-            raise InputError(f"Expected `{name}` of {layer.name!r} to be one of {', '.join(map(str, known))}, but got {value!r}.")
-    return Fold(*pair, **options)
+            words = [str(each) for each in known]
+            close = nearest(str(value), words, 1)
+            raise InputError(
+                f"Expected `{name}` of {layer.name!r} to be one of {', '.join(words)}, but got {value!r}"
+                + (f"; did you mean {close}?" if close else ".")
+            )
+    found = Fold(*pair, **options)
+    if found.streamed and found.memory != AUTO:
+        raise InputError(
+            f"Expected `memory` of {layer.name!r} with resident weights only, but got {found.memory!r} and streamed ones; leave it out."
+        )
+    return found
 
 
 def _floor(layers: Sequence[Layer]) -> tuple[int, str]:

@@ -80,7 +80,7 @@ def write_hls_build(
 
     Args:
         folder: is made; an older build is replaced, anything else that is there refused.
-        folding, target_cycles: see `make_pipeline`; weights must be resident.
+        folding, target_cycles: see `make_pipeline`; weights must be resident, and not in UltraRAM.
         board: name or file of a board (`qlight.hardware.boards`), whose part and clock the script has, and whose scripts of Vivado are
             added; None: part and clock are given when it runs.
 

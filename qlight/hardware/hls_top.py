@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from qlight.errors import InputError
 from qlight.hardware.hls_memory import levels_file, memory_path
+from qlight.hardware.memories import BLOCK, DISTRIBUTED
 from qlight.hardware.pipeline import Pipeline
 from qlight.hardware.top import cell_parameters
 from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Swg, Unit
@@ -20,6 +21,8 @@ SOURCE = f"{FUNCTION}.cpp"
 HEADER = f"{FUNCTION}.hpp"
 #: of a stream without a FIFO in the pipeline: Vitis HLS' default
 LEAST_DEPTH = 2
+#: Vitis HLS' words for memories that a folding asks for
+STORAGE = {BLOCK: "bram", DISTRIBUTED: "lutram"}
 #: the widest integer that Vitis HLS takes, and from which width on it must be told
 WIDEST, WIDE = 4096, 1024
 
@@ -67,6 +70,11 @@ def processes(pipeline: Pipeline) -> list[Process]:
             raise InputError(
                 f"Expected every layer to have its weights on chip in --format hls, but {unit.layer!r} streams them; fold it resident, or "
                 "use --format rtl."
+            )
+        if isinstance(unit, Mvtu) and not unit.preset:
+            raise InputError(
+                f"Expected `memory` of {unit.layer!r} to be auto, block or distributed in --format hls, whose memories hold the network "
+                f"from the start, but got {unit.memory!r}; fold it anew, or use --format rtl."
             )
         if (wide := max(unit.source.width, unit.target.width)) > WIDEST:
             raise InputError(
@@ -145,6 +153,8 @@ def memories(name: str, unit: Mvtu | Pool, folder: str) -> Iterator[str]:
         yield from _memory(f"qlight::Directions<{name}>", "directions", memory_path(unit, "directions", folder), "complete dim = 1")
         return
     yield from _memory(f"qlight::Weights<{name}>", "weights", memory_path(unit, "weights", folder), "complete dim = 1")
+    if unit.memory in STORAGE:
+        yield f"#pragma HLS BIND_STORAGE variable = weights type = ram_s2p impl = {STORAGE[unit.memory]}"
     if not unit.levels:
         yield f"    static qlight::Falling<{name}> falling = {{}};"
         return

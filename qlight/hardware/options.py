@@ -17,7 +17,7 @@ from qlight.hardware.boards import KINDS, ULTRASCALE, Board, Resources
 from qlight.hardware.features import reader_registers
 from qlight.hardware.folding import DSP, DSP4, LUT, RESIDENT, STREAMED, Fold, divisors, dram_words, layer_cycles, window_lanes
 from qlight.hardware.layers import Layer
-from qlight.hardware.memories import BLOCK, DISTRIBUTED, ULTRA
+from qlight.hardware.memories import AUTO, BLOCK, DISTRIBUTED, ULTRA
 from qlight.hardware.pipeline import _append_layer, _convert, _queue, implementation
 from qlight.hardware.resources import model, unit_resources, weighed
 from qlight.hardware.units import Fifo, Mvtu, Stream, Unit
@@ -29,8 +29,7 @@ class Choice:
     """One way to build a layer.
 
     Attributes:
-        fold: as `make_pipeline` takes it.
-        style: RAM_STYLE of the weight memory.
+        fold: as `make_pipeline` takes it, with the memory of resident weights.
         lanes: codes a beat that it reads.
         cycles: an image.
         dram_bytes: an image.
@@ -38,7 +37,6 @@ class Choice:
     """
 
     fold: Fold
-    style: str
     lanes: int
     cycles: int
     dram_bytes: int
@@ -56,9 +54,9 @@ def choices(layers: Sequence[Layer], index: int, board: Board) -> list[Choice]:
         for unit in others:
             rest += unit_resources(unit, board.family)
         for style in styles(fold, board):
-            total = rest + unit_resources(unit_of_style, board.family, style or None)
+            total = rest + unit_resources(unit_of_style, board.family, None if style == AUTO else style)
             bytes_read = dram_words(layer, fold) * fold.port_bits // 8
-            choice = Choice(fold, style, lanes, layer_cycles(layer, fold), bytes_read, total)
+            choice = Choice(fold._replace(memory=style), lanes, layer_cycles(layer, fold), bytes_read, total)
             found.setdefault((fold.pe, lanes), []).append(choice)
     return [choice for group in found.values() for choice in _not_worse(group)]
 
@@ -80,7 +78,7 @@ def folds(layer: Layer, board: Board) -> list[Fold]:
 def styles(fold: Fold, board: Board) -> tuple[str, ...]:
     """Of what the weights of a layer can be made. Streamed weights have a small memory, whose style its shape says."""
     if fold.streamed:
-        return ("",)
+        return (AUTO,)
     return (BLOCK, DISTRIBUTED, ULTRA) if board.resources.uram else (BLOCK, DISTRIBUTED)
 
 

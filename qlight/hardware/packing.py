@@ -23,10 +23,13 @@ WORD_BITS = 32
 
 
 def memory_files(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    """(name, text) of every memory file, in the order of the units; names of thresholds have a folder."""
+    """(name, text) of every memory file, in the order of the units; names of thresholds have a folder.
+
+    There is none of weights that are streamed, or that lie in UltraRAM.
+    """
     for unit, layer in _loaded(pipeline):
         if isinstance(unit, Mvtu):
-            if not isinstance(unit, StreamedMvtu):
+            if unit.preset and not isinstance(unit, StreamedMvtu):
                 yield weight_file(unit), hex_lines(weight_rows(layer, unit), unit.row_bits)
             for pe, stage in itertools.product(range(unit.pe if unit.levels else 0), range(unit.output_bits)):
                 yield threshold_file(threshold_folder(unit), pe, stage), _threshold_memory(layer, unit, pe, stage)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from qlight.errors import InputError
+from qlight.hardware.boards import Board
 from qlight.hardware.fifos import depths
 from qlight.hardware.folding import AUTO, DSP4, LUT, Fold, Folding, checked, choose, window_lanes
 from qlight.hardware.layers import BEAT_BYTES, Layer, layers
@@ -65,6 +66,11 @@ class Pipeline:
         return sum(unit.words for unit in self.units if isinstance(unit, Mvtu | Pool))
 
     @property
+    def preset(self) -> bool:
+        """Whether it computes its graph from configuration on; if not, its parameters must be loaded before the first image."""
+        return all(unit.preset for unit in self.units if isinstance(unit, Mvtu))
+
+    @property
     def streamed(self) -> tuple[StreamedMvtu, ...]:
         """The units whose weights lie in DRAM, in the order of their memory ports."""
         return tuple(unit for unit in self.units if isinstance(unit, StreamedMvtu))
@@ -114,6 +120,20 @@ def make_pipeline(graph: Graph, folding: Mapping[str, Any] | None = None, target
     deep = depths(units)
     units = [replace(unit, depth=deep[unit.name]) if isinstance(unit, Fifo) and not unit.depth else unit for unit in units]
     return Pipeline(graph, folds, found, tuple(units))
+
+
+def check_board(pipeline: Pipeline, board: Board) -> None:
+    """Refuse a folding with memories that a board does not have.
+
+    Raises:
+        InputError: with the layer.
+    """
+    for unit in pipeline.units:
+        if isinstance(unit, Mvtu) and not unit.preset and not board.resources.uram:
+            raise InputError(
+                f"Expected `memory` of {unit.layer!r} to be auto, block or distributed on {board.title}, which has no UltraRAM, but got "
+                f"{unit.memory!r}; fold it anew, or take another board."
+            )
 
 
 def implementation(layer: Layer, simd: int, multiply: str = AUTO) -> int:
@@ -203,6 +223,7 @@ def _mvtu(layer: Layer, fold: Fold, stream: Stream) -> Mvtu:
         output_bits=output_bits,
         acc_bits=accumulator,
         implementation=implementation(layer, fold.simd, fold.multiply),
+        memory=fold.memory,
     )
     return StreamedMvtu(**vars(resident), port_bits=fold.port_bits) if fold.streamed else resident
 

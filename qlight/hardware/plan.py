@@ -33,7 +33,7 @@ class LayerPlan:
 
     Attributes:
         name: of the layer.
-        choice: its fold, memory, cycles and DRAM bytes.
+        choice: its fold, cycles and DRAM bytes.
         multiply: how its products are made, in words.
         resources: of its units, with those between it and the layer before.
     """
@@ -126,7 +126,6 @@ class Plan:
             "dram_bytes": self.dram_bytes,
             "shares": {kind: round(share, 4) for kind, share in self.shares.items()},
             "folding": {layer.name: layer.choice.fold.entry for layer in self.layers},
-            "memory": {layer.name: layer.choice.style for layer in self.layers if layer.choice.style},
         }
 
     def save(self, path: str | Path) -> None:
@@ -156,7 +155,8 @@ class Plan:
             table.add_column(heading, justify="left" if heading in ("layer", "weights", "memory", "products") else "right")
         for layer in self.layers:
             fold, choice = layer.choice.fold, layer.choice
-            start = [layer.name, str(fold.pe), str(fold.simd), fold.weights, choice.style or "-", layer.multiply, f"{choice.cycles:,}"]
+            held = "-" if fold.streamed else fold.memory
+            start = [layer.name, str(fold.pe), str(fold.simd), fold.weights, held, layer.multiply, f"{choice.cycles:,}"]
             table.add_row(*start, *_amounts(layer.resources), f"{choice.dram_bytes / 1e3:,.0f}" if choice.dram_bytes else "-")
         table.add_section()
         table.add_row("control", "", "", "", "", "", "", *_amounts(self.control), "")
@@ -168,7 +168,7 @@ class Plan:
         console.print(table)
         lines = [f"estimated {self.fps:,.0f} images a second; slowest layer: {self.bottleneck}; scarcest: {HEADINGS[self.scarcest]}"]
         lines.append("LUT and FF are the model's of Yosys, not the vendor's; the budget leaves out what the block design takes")
-        if any(layer.choice.style == ULTRA for layer in self.layers):
+        if any(layer.choice.fold.memory == ULTRA for layer in self.layers):
             lines.append("weights in UltraRAM have no reset value: load parameters before the first image")
         if not self.proven:
             lines.append("the solver ran out of time: there may be a better design")

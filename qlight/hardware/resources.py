@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qlight.hardware.boards import Resources
-from qlight.hardware.features import Part, best_weight_style, parts
+from qlight.hardware.features import Part, memory_style, parts
 from qlight.hardware.units import Mvtu, Unit
 
 MODEL = Path(__file__).with_name("resource_model.json")
@@ -32,14 +32,14 @@ def unit_resources(unit: Unit, family: str, style: str | None = None) -> Resourc
 
     Args:
         family: "xc7" or "xcup".
-        style: of an MVTU's weight memory; None: `best_weight_style`.
+        style: of an MVTU's weight memory; None: `memory_style`.
 
     >>> from qlight.hardware.units import Fifo, Stream
     >>> unit_resources(Fifo("f", "f", Stream(2, 8, 64), Stream(2, 8, 64), 1024), "xc7").bram18
     1
     """
     if style is None:
-        style = best_weight_style(unit) if isinstance(unit, Mvtu) else ""
+        style = memory_style(unit) if isinstance(unit, Mvtu) else ""
     total = Resources()
     for part in parts(unit, family, style):
         total += _taken(part)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from qlight.errors import InputError, nearest
 from qlight.hardware.boards import KINDS, Board, Resources
-from qlight.hardware.features import best_weight_style, control, parts, reader_registers
+from qlight.hardware.features import control, memory_style, parts, reader_registers
 from qlight.hardware.packing import memory_files
-from qlight.hardware.pipeline import Pipeline
+from qlight.hardware.pipeline import Pipeline, check_board
 from qlight.hardware.plan import HEADINGS
 from qlight.hardware.resources import model, unit_resources, weighed
 from qlight.hardware.sources import cell_sources
@@ -77,9 +77,10 @@ def synthesize_pipeline(pipeline: Pipeline, board: Board, unit: str | None = Non
         seconds: the most that Yosys may take.
 
     Raises:
-        InputError: there is no such unit.
+        InputError: there is no such unit, or the board lacks what the folding asks for.
         HardwareError: pyosys is not installed, or Yosys fails or is too slow.
     """
+    check_board(pipeline, board)
     files = {f"{MEMORY}/{name}": text for name, text in memory_files(pipeline)}
     cells = cell_sources()
     if unit is None:
@@ -101,7 +102,7 @@ def synthesize_pipeline(pipeline: Pipeline, board: Board, unit: str | None = Non
     # the reader of streamed weights and its converter are instances of their own
     mine_only = [
         part
-        for part in parts(found, board.family, best_weight_style(found) if isinstance(found, Mvtu) else "")
+        for part in parts(found, board.family, memory_style(found) if isinstance(found, Mvtu) else "")
         if not isinstance(found, StreamedMvtu) or part.kind not in _READER
     ]
     return Report(unit, board, made, weighed(mine_only, model()["coefficients"]))

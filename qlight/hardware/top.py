@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qlight.hardware.features import best_weight_style
+from qlight.hardware.features import memory_style
 from qlight.hardware.packing import direction_file, threshold_folder, weight_file
 from qlight.hardware.pipeline import Pipeline
 from qlight.hardware.top_streamed import NO_READERS, memory_ports, reader, registers, row_ports
@@ -104,8 +104,8 @@ def cell_parameters(unit: Unit) -> dict[str, int | str]:
         "OUTPUT_BITS": unit.output_bits,
         "ACC_BITS": unit.acc_bits,
         "IMPL": unit.implementation,
-        "RAM_STYLE": f'"{best_weight_style(unit)}"',
-        **({} if streamed else {"WEIGHT_FILE": f'"{MEMORY}/{weight_file(unit)}"'}),
+        "RAM_STYLE": f'"{memory_style(unit)}"',
+        **({} if streamed else {"WEIGHT_FILE": f'"{MEMORY}/{weight_file(unit)}"' if unit.preset else '""'}),
         "THRESHOLD_FILE": f'"{MEMORY}/{threshold_folder(unit)}"' if unit.levels else '""',
     }
 

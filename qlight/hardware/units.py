@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qlight.hardware.dram import stream_words
+from qlight.hardware.memories import AUTO, ULTRA
 
 #: IMPL of qlight_mvtu: how products are made
 MULTIPLY, XNOR, PLANES, PACKED, FOUR = 0, 1, 2, 3, 4
@@ -94,7 +95,10 @@ class Swg(Unit):
 
 @dataclass(frozen=True)
 class Mvtu(Unit):
-    """``qlight_mvtu``: ``vectors`` products of a MH x MW matrix with a vector an image, PE rows and SIMD columns a cycle."""
+    """``qlight_mvtu``: ``vectors`` products of a MH x MW matrix with a vector an image, PE rows and SIMD columns a cycle.
+
+    Its weights' memory is of the kind ``memory``, of `qlight.hardware.memories.STYLES`.
+    """
 
     pe: int
     simd: int
@@ -108,6 +112,12 @@ class Mvtu(Unit):
     output_bits: int
     acc_bits: int
     implementation: int
+    memory: str = field(default=AUTO, kw_only=True)
+
+    @property
+    def preset(self) -> bool:
+        """Whether the weights' memory has a content after configuration; UltraRAM cannot."""
+        return self.memory != ULTRA
 
     @property
     def synapse_folds(self) -> int:

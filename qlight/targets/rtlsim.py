@@ -90,14 +90,18 @@ class RtlSimEngine(SimulatedEngine[Build, "Instance"]):
 
     def _instance(self, memory: MemoryTiming | None = None) -> Instance:
         instance = Instance(self._library, self.build, memory)
-        if self._loaded is not None:
-            instance.load(parameter_words(self._loaded), [content for _, content in dram_weights(self._loaded)])
+        pipeline = self.build.pipeline if self._loaded is None else self._loaded
+        if self._loaded is not None or not pipeline.preset:
+            instance.load(parameter_words(pipeline), [content for _, content in dram_weights(pipeline)])
         instance.name_graph(self.graph.content_hash)
         return instance
 
 
 class Instance:
-    """One verilated top level after reset, its memories those of the build folder; for one thread at a time."""
+    """One verilated top level after reset, its memories those of the build folder; for one thread at a time.
+
+    Weights in UltraRAM have no content until `load`, as on a board.
+    """
 
     def __init__(self, library: ctypes.CDLL, build: Build, memory: MemoryTiming | None = None) -> None:
         self._library, self._handle = library, None

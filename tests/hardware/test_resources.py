@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qlight.errors import HardwareError, InputError
 from qlight.hardware import synthesis
 from qlight.hardware.boards import load_board
-from qlight.hardware.features import best_weight_style, dot
+from qlight.hardware.features import dot, memory_style
 from qlight.hardware.layers import layers
 from qlight.hardware.memories import best_style, memory, packing
 from qlight.hardware.pipeline import implementation, make_pipeline
@@ -132,7 +132,7 @@ def test_the_top_level_states_the_memory_that_the_model_assumes() -> None:
 
     for unit in pipeline.units:
         if isinstance(unit, Mvtu):
-            assert cell_parameters(unit)["RAM_STYLE"] == f'"{best_weight_style(unit)}"'
+            assert cell_parameters(unit)["RAM_STYLE"] == f'"{memory_style(unit)}"'
 
 
 def test_a_cell_needs_the_cells_that_it_instantiates() -> None:

@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from qlight.errors import InputError
 from qlight.hardware.boards import KINDS, SHELL, USABLE, Board, Resources, load_board
 from qlight.hardware.cycles import cycles
+from qlight.hardware.features import reader_registers
 from qlight.hardware.fifos import unit_cycles
 from qlight.hardware.folding import Fold, layer_cycles
 from qlight.hardware.layers import BEAT_BYTES, layers
-from qlight.hardware.options import Choice, choices
-from qlight.hardware.pipeline import make_pipeline
+from qlight.hardware.memories import ULTRA
+from qlight.hardware.options import Choice, _bound, choices
+from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.plan import make_plan
-from qlight.hardware.resources import unit_resources
+from qlight.hardware.resources import model, unit_resources, weighed
 from qlight.hardware.solver import Solver
+from qlight.hardware.units import Fifo, Unit
 from qlight.intgraph import Graph, GraphBuilder
 from tests.hardware.strategies import random_graph
 from tests.targets.networks import network_graph
@@ -130,18 +133,43 @@ def test_a_choice_that_was_left_out_is_not_better() -> None:
     assert all(choice.cycles == layer_cycles(LAYERS[0], choice.fold) for choice in kept)
 
 
-@pytest.mark.parametrize("name", ["pynq_z2", "zcu104"])
-def test_a_plan_is_a_pipeline_of_as_many_cycles_and_no_more_resources(name: str) -> None:
-    graph, board = random_graph(1, side=8, channels=8, bits=2), load_board(name)
+def as_deep_as_planned(pipeline: Pipeline) -> list[Unit]:
+    """The units, with FIFOs as deep as a plan reckons with: its bounds."""
+    before = dict(zip([layer.name for layer in pipeline.layers], [None, *pipeline.layers], strict=False))
+    found: list[Unit] = []
+    for unit in pipeline.units:
+        if isinstance(unit, Fifo) and unit.name.endswith("_out_fifo"):
+            unit = replace(unit, depth=unit.source.beats)
+        elif isinstance(unit, Fifo) and not unit.name.endswith("_window_fifo"):
+            layer = next(layer for layer in pipeline.layers if layer.name == unit.layer)
+            ahead = before[layer.name]
+            unit = replace(unit, depth=_bound(layer, unit, ahead is not None and bool(ahead.pools)))
+        found.append(unit)
+    return found
+
+
+#: plans of a board as it is; and of one that has plenty of UltraRAM, no block RAM, and no DRAM to speak of
+BOARDS = {name: load_board(name) for name in ("pynq_z2", "zcu104")}
+BOARDS["ultra"] = board_of(Resources(lut=7000, ff=20000, bram18=0, uram=500, dsp=20), bytes_per_cycle=1e-6)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_plan_is_a_pipeline_of_as_many_cycles_and_the_same_resources(name: str) -> None:
+    graph, board = random_graph(1, side=8, channels=8, bits=2), BOARDS[name]
     plan = make_plan(graph, board, 20000.0)
-    pipeline = make_pipeline(graph, {layer: fold.entry for layer, fold in plan.folding.items()})
+    assert (ULTRA in [fold.memory for fold in plan.folding.values()]) == (name == "ultra")
+    pipeline = make_pipeline(graph, plan.document["folding"])
+    assert pipeline.folding == plan.folding
     assert max(unit_cycles(unit) for unit in pipeline.units) <= plan.cycles <= board.clock_mhz * 1e6 / 20000
     assert cycles(pipeline).image <= plan.cycles
-    taken = Resources()
-    for unit in pipeline.units:
+    taken, bound = plan.control, plan.control
+    for unit, deep in zip(pipeline.units, as_deep_as_planned(pipeline), strict=True):
         taken += unit_resources(unit, board.family)
-    # FIFOs of the plan are bounds, the weights' memory of the pipeline is by its shape
-    assert taken.lut <= 1.3 * plan.resources.lut
+        bound += unit_resources(deep, board.family)
+    for _ in pipeline.streamed:
+        bound += weighed([reader_registers(1, together=False)], model()["coefficients"])
+    assert bound == plan.resources
+    assert (taken.uram, taken.dsp) == (plan.resources.uram, plan.resources.dsp)
     assert plan.dram_bytes == pipeline.dram_bytes
     assert all(share <= 1 for share in plan.shares.values())
 

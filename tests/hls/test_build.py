@@ -50,6 +50,16 @@ def test_the_parameters_are_those_of_the_rtl(build: HlsBuild, tmp_path: Path) ->
     }
 
 
+def test_memories_that_a_folding_asks_for(tmp_path: Path) -> None:
+    asked = {**FOLDING, "conv0": {"pe": 2, "simd": 4, "memory": "block"}, "output": {"pe": 1, "simd": 8, "memory": "distributed"}}
+    found = write_hls_build(GRAPH, tmp_path / "build", asked)
+    text = (load_hls_build(found.folder).sources / hls_top.SOURCE).read_text()
+    assert re.findall(r"BIND_STORAGE variable = weights type = ram_s2p impl = (\w+)", text) == ["bram", "lutram"]
+    assert "BIND_STORAGE" not in hls_top.source(make_pipeline(GRAPH, FOLDING))
+    with pytest.raises(InputError, match=r"Expected `memory` of 'conv0' to be auto, block or .* in --format hls, .* but got 'ultra'"):
+        write_hls_build(GRAPH, tmp_path / "ultra", {**FOLDING, "conv0": {"pe": 2, "simd": 4, "memory": "ultra"}})
+
+
 def test_every_stream_has_one_writer_and_one_reader(build: HlsBuild) -> None:
     text = (build.sources / hls_top.SOURCE).read_text()
     region = text[text.index(f"void {hls_top.FUNCTION}") :]
