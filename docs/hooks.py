@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: which page shows a file of the repository
 SHOWN_BY = {
     "README.md": "index.md",
+    "bitstreams/README.md": "reference/bitstreams.md",
     "hw/boards/README.md": "reference/vivado.md",
     "hw/hls/README.md": "reference/hls.md",
     "hw/rtl/README.md": "reference/rtl.md",
