@@ -19,7 +19,7 @@ from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
 from qlight.evaluation.runner import describe
-from qlight.hardware import cycles, save_picture, write_build, write_hls_build
+from qlight.hardware import cycles, load_board, make_pipeline, save_picture, write_build, write_hls_build
 from qlight.interop import check_format, write
 from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers
@@ -223,6 +223,8 @@ class Trainer(AnalysisTrainer):
                 raise InputError(
                     f"Expected `folding` and `target_cycles` with --format rtl or hls only, but got --format {format}; leave them out."
                 )
+        if board is not None:
+            load_board(board)  # refused before anything is computed
         path = _loaded(model, ckpt_path)
         model.eval()
         assert datamodule is not None  # the parser asks for it
@@ -237,6 +239,8 @@ class Trainer(AnalysisTrainer):
             weight_bit_width=weight_bit_width,
             metadata=metadata,
         )
+        if format in ("rtl", "hls"):
+            make_pipeline(lowered.graph, folding, target_cycles)  # refuses a folding before images are computed
         comparison = None
         if images > 0:
             batch = first_images(datamodule, images)

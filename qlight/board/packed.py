@@ -9,7 +9,7 @@ from qlight.board.engine import EngineAccelerator
 from qlight.board.messages import FILES
 from qlight.board.server import BoardServer
 from qlight.board.settings import Settings
-from qlight.intgraph import Graph
+from qlight.hardware.graphs import graph_folder, load_graph
 from qlight.targets.packed import PackedEngine
 
 
@@ -19,9 +19,8 @@ def open_engine(folder: str | Path, settings: Settings) -> BoardServer:
     Raises:
         InputError: there is none, or the settings do not do.
     """
-    folder = Path(folder).expanduser()
-    folder = folder / "graph" if (folder / "graph" / FILES[0]).is_file() else folder
-    graph = Graph.load(folder)
+    folder = graph_folder(folder)
+    graph = load_graph(folder)
 
     def open_accelerator() -> Accelerator:
         height, width, channels = graph.input.shape

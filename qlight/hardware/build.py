@@ -23,6 +23,7 @@ from qlight.errors import InputError
 from qlight.hardware.boards import Board, load_board
 from qlight.hardware.cycles import cycles
 from qlight.hardware.folders import VERSION, hash_of, read_manifest, whole_folder, write_manifest
+from qlight.hardware.graphs import GRAPH
 from qlight.hardware.packing import dram_file, dram_weights, memory_files, parameter_words
 from qlight.hardware.pipeline import Pipeline, check_board, make_pipeline
 from qlight.hardware.sources import cell_sources
@@ -32,7 +33,7 @@ from qlight.intgraph import Graph
 
 FORMAT = "qlight-build"
 PARAMETERS = "parameters.bin"
-GRAPH, RTL, MEMORY, DRAM = "graph", "rtl", "memory", "dram"
+RTL, MEMORY, DRAM = "rtl", "memory", "dram"
 
 
 @dataclass(frozen=True)

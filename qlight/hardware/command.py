@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from qlight.errors import InputError, nearest
 from qlight.hardware.boards import Board, load_board
 from qlight.hardware.folders import MANIFEST
+from qlight.hardware.graphs import load_graph
 from qlight.hardware.pipeline import make_pipeline
 from qlight.hardware.plan import FORMAT, make_plan
 from qlight.hardware.synth import check_unit, synthesize_pipeline
@@ -56,7 +57,7 @@ def main(args: Sequence[str]) -> None:
         parser.add_argument("--seconds", type=float, default=3600.0)
     options = parser.parse_args(args[1:])
     board = load_board(options.board)
-    graph = Graph.load(options.graph)
+    graph = load_graph(options.graph)
     if args[0] == "plan":
         plan = make_plan(graph, board, options.fps)
         plan.print()

@@ -20,9 +20,10 @@ import numpy as np
 
 from qlight.errors import InputError
 from qlight.hardware.boards import load_board
-from qlight.hardware.build import GRAPH, PARAMETERS, describe, read_pipeline
+from qlight.hardware.build import PARAMETERS, describe, read_pipeline
 from qlight.hardware.cycles import cycles
 from qlight.hardware.folders import hash_of, read_manifest, whole_folder, write_manifest
+from qlight.hardware.graphs import GRAPH
 from qlight.hardware.hls_adapter import CELLS, adapter
 from qlight.hardware.hls_memory import initializers
 from qlight.hardware.hls_scripts import SCRIPT, script

@@ -13,8 +13,9 @@ from qlight.board.client import BoardClient
 from qlight.board.link import BoardError
 from qlight.board.messages import FILES
 from qlight.errors import HardwareError, InputError
+from qlight.hardware.graphs import load_graph
 from qlight.intgraph import Graph, execute
-from qlight.targets.eight_bit import CACHE_BYTES, PixelTarget, load_graph
+from qlight.targets.eight_bit import CACHE_BYTES, PixelTarget
 
 
 class BoardTarget(PixelTarget):

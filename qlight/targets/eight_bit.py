@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qlight.errors import InputError
+from qlight.hardware.graphs import load_graph
 from qlight.intgraph import Graph, logits
 from qlight.intgraph.nodes import Array
 from qlight.targets.cache import QueryCache
@@ -142,29 +143,8 @@ class PackedTarget(PixelTarget):
         budget: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        graph = load_graph(graph) if isinstance(graph, str | Path) else graph
+        graph = load_graph(graph, "target") if isinstance(graph, str | Path) else graph
         super().__init__(graph, PackedEngine(graph, threads, backend), budget=budget, cache_bytes=cache_bytes)
-
-
-def load_graph(folder: str | Path) -> Graph:
-    """The integer graph of a folder.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    folder = Path(folder).expanduser()
-    if (folder / "graph" / "graph.json").is_file():  # a build folder (`qlight.hardware`)
-        folder = folder / "graph"
-    if not (folder / "graph.json").is_file():
-        what = "is a file" if folder.is_file() else "holds no graph.json" if folder.is_dir() else "is not there"
-        raise InputError(
-            f"Expected `target` to name the folder of a graph, but {str(folder)!r} {what}; "
-            "`python -m qlight export --ckpt_path CKPT --out FOLDER` writes one."
-        )
-    try:
-        return Graph.load(folder)
-    except InputError as error:
-        raise InputError(f"Expected `target` to name the folder of a graph, but the one in {str(folder)!r} is damaged: {error}") from error
 
 
 def _as_float32(values: Array) -> Array:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from qlight.__main__ import main
-from qlight.hardware import load_build, load_hls_build
+from qlight.hardware import load_build, load_hls_build, write_build
 from tests.cli.test_bad_input import _fails
 from tests.cli.test_exchange import export
 from tests.cli.test_targets import options, results, save
 from tests.models.networks import classifier
+from tests.targets.networks import network_graph
 from tests.targets.test_rtlsim import tools_or_skip
 
 SHORT = "{SPSA: {class_path: SPSA, init_args: {steps: 1, evaluations: 4}}}"
@@ -81,3 +82,29 @@ def test_the_rtl_is_attacked_and_certifies_the_packed_engine(arrays: Path, here:
     assert all(packed[name] == rtl[name] for name in packed if name not in ("target", "model"))
     same = [(here / name / "adversarial/SPSA.safetensors").read_bytes() for name in ("packed", "rtlsim")]
     assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--folding", "{conv9: [1, 1]}"], "Expected `folding` to name layers of the graph, but got 'conv9'"),
+        (["--board", "zcu10"], "try zcu104"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_images_are_computed(
+    arrays: Path, here: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], message: str
+) -> None:
+    assert main(export(arrays, "--out", "build", "--format", "rtl", *wrong)) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert "clean accuracy" not in shown.out
+    assert not (here / "build").exists()
+
+
+def test_a_plan_takes_a_build_folder_and_says_what_is_no_graph(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["hardware", "plan", "--graph", str(tmp_path / "nothere"), "--board", "zcu104"]) == 2
+    assert "nothere' is not there; `python -m qlight export" in capsys.readouterr().err
+    write_build(network_graph(1, 1), tmp_path / "build")
+    assert main(["hardware", "plan", "--graph", str(tmp_path / "build"), "--board", "zcu104", "--fps", "100"]) == 0
+    assert "images" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from qlight.board.emulated.running import start_daemon, start_server
 from qlight.errors import InputError
 from qlight.hardware.build import Build, load_build, write_build
 from qlight.hardware.folders import MANIFEST
-from qlight.intgraph import Graph
+from qlight.hardware.graphs import load_graph
 
 
 def main(args: Sequence[str]) -> int:
@@ -75,4 +75,4 @@ def _wait(waits: Sequence[object]) -> None:
 def _build(given: str, folder: Path) -> Build:
     """The build folder that is given, or one of the graph that is given."""
     path = Path(given).expanduser()
-    return load_build(path) if (path / MANIFEST).is_file() else write_build(Graph.load(path), folder)
+    return load_build(path) if (path / MANIFEST).is_file() else write_build(load_graph(path), folder)
