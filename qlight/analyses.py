@@ -18,8 +18,8 @@ from qlight.evaluation.analysis.kappa import KAPPAS
 from qlight.evaluation.analysis.logit_spread import STEPS
 from qlight.evaluation.batches import Images, first_images
 from qlight.evaluation.diagnostics import progress_bar
-from qlight.evaluation.files import whole_file
 from qlight.evaluation.runner import describe
+from qlight.files import whole_file
 from qlight.models import Classifier
 from qlight.networks import load_networks, sources_and_targets
 from qlight.targets import EnsembleTarget

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from qlight.evaluation.files import whole_file
 from qlight.evaluation.intervals import wilson_interval
 from qlight.evaluation.records import Records
+from qlight.files import whole_file
 
 #: Columns of `images.csv`.
 CSV_COLUMNS = (

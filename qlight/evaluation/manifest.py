@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from qlight.errors import InputError
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 NAME = "evaluation.json"
 

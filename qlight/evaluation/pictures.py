@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from qlight.errors import InputError
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 

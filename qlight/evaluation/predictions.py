@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 
 def save_predictions(trainer: L.Trainer, batches: Sequence[dict[str, Tensor]], folder: Path) -> Path | None:

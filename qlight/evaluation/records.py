@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from qlight.errors import InputError
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 #: Columns of a record, and how each is stored.
 COLUMNS: dict[str, str] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from qlight.attacks.arguments import plain
 from qlight.errors import InputError
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 #: what is not the same in every run: not in the result files
 TIMES = ("seconds", "timing")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 TIMING_FILE = "timing.json"
 Sums = dict[str, float]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from qlight.errors import InputError
+from qlight.files import whole_file
 from qlight.hardware.cycles import Cycles, cycles
 from qlight.hardware.pipeline import Pipeline
 from qlight.hardware.units import IMPLEMENTATIONS, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
@@ -48,7 +47,8 @@ def save_picture(pipeline: Pipeline, path: str | Path) -> None:
         "; on arrows: codes x bits a beat"
     )
     _draw_busy(right, rows, model)
-    _save(figure, path)
+    with whole_file(path) as part:
+        figure.savefig(part)
 
 
 def describe(unit: Unit) -> str:
@@ -105,21 +105,3 @@ def _draw_busy(axes: Any, rows: list[list[Unit]], model: Cycles) -> None:
     axes.set(xlim=(0, 1.45 * model.image), xlabel="cycles an image")
     axes.tick_params(labelsize=7, left=False, labelleft=False)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise InputError(f"Expected `path` in a folder that can be written, but {str(path)!r} is not ({error.strerror}).") from error
-    part = Path(name)
-    try:
-        figure.savefig(part)
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)  # mkstemp makes files private
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

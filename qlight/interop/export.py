@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qlight.errors import InputError, nearest
+from qlight.files import whole_file
 from qlight.interop.extra import onnx_module
-from qlight.interop.files import write_whole
 from qlight.interop.to_onnx import onnx_bytes
 from qlight.interop.to_qonnx import qonnx_bytes
 from qlight.intgraph import Graph
@@ -99,5 +99,7 @@ def _written(graph: Graph, path: str | os.PathLike[str], content: Callable[[Grap
     file = Path(path)
     if file.is_dir():
         raise InputError(f"Expected `path` to be a file, but {str(file)!r} is a folder; give the name of a file, such as graph.onnx.")
-    write_whole(file, content(graph))
+    written = content(graph)
+    with whole_file(file) as part:
+        part.write_bytes(written)
     return file

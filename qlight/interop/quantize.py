@@ -9,10 +9,10 @@ from qlight.interop.hints import scale_of
 from qlight.interop.meaning import Meaning
 from qlight.interop.read import FileNode
 from qlight.interop.refusal import refuse
-from qlight.interop.thresholds import find_thresholds
 from qlight.interop.walking import Walking
 from qlight.intgraph.infer import LARGEST_SCALE, SMALLEST_SCALE
 from qlight.intgraph.nodes import BIPOLAR, SIGNED, UNSIGNED, Array
+from qlight.intgraph.thresholds import find_thresholds
 
 #: features of a vector of codes that a second quantizer may follow: it takes a matrix of this size squared
 _MOST_FEATURES = 4096

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from qlight.errors import InputError
+from qlight.files import whole_file
 from qlight.intgraph.document import FORMAT, LOGIT_ARRAYS, SAFETENSORS_DTYPES, VERSION
 from qlight.intgraph.nodes import OPS, Array, Node, TensorType, json_fields
 from qlight.intgraph.rules import Words, broken, shown
@@ -49,8 +49,9 @@ def write(folder: Path, document: Mapping[str, Any], content_hash: str, arrays: 
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / ARRAYS_FILE, safetensors.numpy.save(whole))
-        _replace(folder / GRAPH_FILE, text.encode("ascii"))
+        for name, content in ((ARRAYS_FILE, safetensors.numpy.save(whole)), (GRAPH_FILE, text.encode("ascii"))):
+            with whole_file(folder / name) as part:
+                part.write_bytes(content)
     except OSError as error:
         raise InputError(
             f"Expected `folder` to be a folder that can be written, but {str(folder)!r} cannot ({error.strerror}); choose another."
@@ -90,21 +91,6 @@ def check_hash(stated: Any, computed: str) -> None:
     """
     if stated != computed:
         broken("F6", GRAPH_FILE, f"`content_hash` to be {computed}, the hash of what was read", stated)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)  # mkstemp makes files private
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _read_file(path: Path, limit: int) -> bytes:

@@ -11,10 +11,11 @@ from torch import nn
 
 import qlight
 from qlight.intgraph import Graph, GraphBuilder
+from qlight.intgraph.thresholds import find_thresholds
 from qlight.lowering.codes import PIXEL, WeightCodes, activation_codes, stated
 from qlight.lowering.images import CHANNELS, HEIGHT, WIDTH, pixels, unit_images
 from qlight.lowering.simulation import Block, blocks, calibrate, own_copy, quantize_weights
-from qlight.lowering.thresholds import codes_through, find_thresholds
+from qlight.lowering.thresholds import codes_through
 from qlight.models import Classifier
 from qlight.models.network import PaperNetwork
 from qlight.models.registry import NETWORKS

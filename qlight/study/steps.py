@@ -17,7 +17,7 @@ from qlight import zoo
 from qlight.attacks import AttackSuite
 from qlight.evaluation import evaluate, file_sha256, read_checkpoint
 from qlight.evaluation.batches import first_images
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 from qlight.lowering import lower
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qlight.errors import InputError
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 _DONE, _LOCK, _RESULT = "done.json", "lock", "result"
 

@@ -16,7 +16,7 @@ import safetensors.numpy
 import torch
 
 from qlight.errors import InputError, nearest
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 from qlight.models import Classifier
 from qlight.zoo.packed import pack, unpack
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from qlight.errors import InputError
 from qlight.evaluation import ResultRow, load_results, print_table, save_results
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 
 def row(**changes: Any) -> ResultRow:

@@ -12,9 +12,10 @@ from torch import nn
 from qlight.errors import InputError
 from qlight.intgraph import GraphBuilder
 from qlight.intgraph.execute import run_node
+from qlight.intgraph.thresholds import find_thresholds
 from qlight.lowering.calibration import CalibratedActivation
 from qlight.lowering.codes import Unit, activation_codes
-from qlight.lowering.thresholds import codes_through, find_thresholds
+from qlight.lowering.thresholds import codes_through
 from qlight.models.batch_norm import BatchNorm1d, BatchNorm2d
 from qlight.quantization import BinaryNet, DoReFaActivation, Quantizer
 

@@ -18,10 +18,10 @@ from qlight.evaluation.analysis.examples import Examples
 from qlight.evaluation.analysis.networks import Network
 from qlight.evaluation.batches import Images
 from qlight.evaluation.diagnostics.subject import forward
-from qlight.evaluation.files import whole_file
 from qlight.evaluation.metrics import distortion
 from qlight.evaluation.model_checks import check_logits
 from qlight.evaluation.records import Records
+from qlight.files import whole_file
 
 #: images in a forward pass: always as many, so that a resumed analysis sees the same roundings
 ROWS = 128

@@ -11,7 +11,7 @@ from typing import Any
 
 from qlight.attacks.arguments import plain
 from qlight.errors import InputError
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 _INK = "#24292f"
 

@@ -19,10 +19,10 @@ from qlight.evaluation.analysis.kappa import KAPPAS, best, candidates, check_kap
 from qlight.evaluation.analysis.networks import Network
 from qlight.evaluation.analysis.tables import HeatMap, cell
 from qlight.evaluation.figures import figures
-from qlight.evaluation.files import whole_file
 from qlight.evaluation.records import Records
 from qlight.evaluation.results import versions
 from qlight.evaluation.runner import describe
+from qlight.files import whole_file
 
 
 @dataclass(frozen=True)

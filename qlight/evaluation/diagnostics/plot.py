@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlight.evaluation.diagnostics.differences import COSINE, EXPLOSION, ZERO_DIFFERENCES
 from qlight.evaluation.diagnostics.sizes import ZOO_H
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 if TYPE_CHECKING:
     from qlight.evaluation.diagnostics.report import Diagnosis

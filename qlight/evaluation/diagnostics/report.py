@@ -12,7 +12,7 @@ from qlight.attacks.arguments import plain
 from qlight.errors import InputError
 from qlight.evaluation.diagnostics.differences import AtStep
 from qlight.evaluation.diagnostics.record import Diagnostic
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 
 _COLUMNS = ("name", "group", "status", "figure", "comparison", "threshold", "unit", "verdict", "measured", "source")
 _MARKS = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red"), "not applicable": ("n/a", "dim")}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qlight.evaluation.files import whole_file
+from qlight.files import whole_file
 from qlight.study.report import analyses, curves, defence, deployed, gallery, heat_maps, paper_tables, provenance, verdicts
 from qlight.study.report.material import Material, Section
 from qlight.study.report.page import page

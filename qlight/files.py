@@ -33,7 +33,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     except OSError as error:
         raise InputError(
-            f"Expected a folder that can be written for `{path.name}`, but {str(path.parent)!r} cannot ({error.strerror})."
+            f"Expected a folder that can be written for `{path.name}`, but {str(path.parent)!r} cannot ({error.strerror}); choose another."
         ) from error
     os.close(handle)
     part = Path(name)
@@ -41,7 +41,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield part
         mask = os.umask(0)
         os.umask(mask)
-        part.chmod(0o666 & ~mask)  # mkstemp makes files private; results are as readable as any other file
+        part.chmod(0o666 & ~mask)  # mkstemp makes files private; these are as readable as any other file
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
