@@ -17,6 +17,7 @@ from engine import random_graph
 
 from qlight.errors import InputError
 from qlight.hardware.boards import DRAM_EFFICIENCY, SHELL, ULTRASCALE, USABLE, Board, board_names, load_board
+from qlight.hardware.folding import DSP, DSP4
 from qlight.hardware.layers import layers
 from qlight.hardware.memories import ULTRA
 from qlight.hardware.plan import HEADINGS, Plan, make_plan
@@ -79,7 +80,8 @@ def table(found: Found, board: Board, networks: list[str]) -> list[str]:
         streamed = ", ".join(layer.name for layer in plan.layers if layer.choice.fold.streamed) or "-"
         star = "" if plan.proven else " (not proven)"
         lines.append(f"| {network} | {plan.fps:,.0f}{star} | {plan.cycles:,} | {shares} | {plan.bottleneck} | {streamed} |")
-    lines += ["", "PE x SIMD of each layer; *s* streamed, *d* products in DSP slices, *u* weights in UltraRAM:", ""]
+    marks = "*s* streamed, *d* products in DSP slices, *u* weights in UltraRAM, *a* codes by an affine function instead of thresholds"
+    lines += ["", f"PE x SIMD of each layer; {marks}:", ""]
     names = next((list(plan.folding) for plan in found.values() if isinstance(plan, Plan)), [])
     lines += ["| network | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for network in networks:
@@ -91,7 +93,8 @@ def table(found: Found, board: Board, networks: list[str]) -> list[str]:
 
 def _fold(layer: Any) -> str:
     fold = layer.choice.fold
-    marks = "s" * fold.streamed + "d" * (layer.resources.dsp > 0) + "u" * (fold.memory == ULTRA)
+    in_slices = fold.multiply in (DSP, DSP4) and layer.resources.dsp > 0
+    marks = "s" * fold.streamed + "d" * in_slices + "u" * (fold.memory == ULTRA) + "a" * fold.affine
     return f"{fold.pe} x {fold.simd}" + (f" *{marks}*" if marks else "")
 
 
@@ -116,9 +119,12 @@ def document(found: Found, boards: list[Board], networks: list[str], width: floa
         f"{DRAM_EFFICIENCY:.0%} of the DRAM's peak rate: these are assumptions. Shares are of that budget; the largest is bold. No "
         f"timing was "
         "analysed: wide folds may not reach the clock. Networks with real activations (float, wNa32) are exported with 8-bit "
-        "activations, which need "
-        "255 thresholds a channel, more than 20 Mbit in all: too much for these boards; `export --activation_bit_width 4` makes "
-        "what the last rows show.",
+        "activations; `export --activation_bit_width 4` makes what the last rows show. The 8-bit codes are affine functions of the "
+        "accumulators (*a*), but for those of conv0, which keeps 255 thresholds a channel. `export --thresholds affine` makes such "
+        "networks: it moves thresholds that torch's float32 put one accumulator beside such a function, and nothing else (of 950,000 "
+        "thresholds of untrained networks of this width 16 with w1a32, 137 with w2a32, 2,448 with w4a32, 54,504 with float: "
+        "`python benchmarks/affine.py`). With `--thresholds exact` one such threshold in a layer makes it need all, more than 20 Mbit in "
+        "the whole network: too much for these boards.",
         "",
         "```sh",
         "python benchmarks/boards.py",

@@ -3,8 +3,8 @@
     python benchmarks/hardware.py [--out docs] [--skip-cnv]
 
 * MVTUs and dot products of every kind at several foldings: those that `benchmarks/resource_fit.py` keeps in resource_model.json.
-* FINN's CNV at its published folding: the same network shape with random weights, our cycles, and Yosys on each of its units. Takes some
-  ten minutes of one core at first; results of Yosys are kept in the user's cache.
+* FINN's CNV at its published foldings (`published.py`): the same network shape with random weights, our cycles, and Yosys on each of its
+  units. Takes some twenty minutes of one core at first; results of Yosys are kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -15,48 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from published import designs
 
-from qlight.hardware import cycles, make_pipeline
-from qlight.hardware.boards import Resources, load_board
-from qlight.hardware.features import memory_style, weight_rows
-from qlight.hardware.memories import BLOCK, memory, packing
-from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.plan import make_plan
-from qlight.hardware.resources import model, unit_resources
-from qlight.hardware.synth import synthesize_pipeline
-from qlight.hardware.units import IMPLEMENTATIONS, Fifo, Mvtu
-from qlight.intgraph import Graph, GraphBuilder
-
-#: PE, SIMD of CNV's layers on PYNQ-Z1/Z2 (BNN-PYNQ, cnvW1A1). Its last layer has 64 outputs, of which 10 are used, and PE 4.
-PUBLISHED = {"conv0": (16, 3), "conv1": (32, 32), "conv2": (16, 32), "conv3": (16, 32), "conv4": (4, 32), "conv5": (1, 32)}
-PUBLISHED |= {"dense0": (1, 4), "dense1": (1, 8), "output": (5, 1)}
-PUBLISHED_CYCLES, PUBLISHED_LUT, PUBLISHED_BRAM, PUBLISHED_DSP = 32768, 26072, 124, 24
-
-
-def cnv() -> Graph:
-    """The shape of FINN's CNV-w1a1: six unpadded 3 x 3 convolutions, pools behind the second and the fourth, three dense layers."""
-    rng = np.random.default_rng(0)
-    builder = GraphBuilder((32, 32, 3))
-
-    def threshold(name: str) -> None:
-        channels = builder.operand.type.channels
-        levels = rng.integers(-20, 20, (channels, 1)).astype(np.int32)
-        builder.threshold(name, levels, np.ones(channels, np.int8), bits=1, encoding="bipolar")
-
-    for index, outputs in enumerate((64, 64, 128, 128, 256, 256)):
-        shape = (outputs, 3, 3, builder.operand.type.channels)
-        builder.conv2d(f"conv{index}", rng.integers(0, 2, shape).astype(np.uint8), bits=1, encoding="odd")
-        threshold(f"act{index}")
-        if index in (1, 3):
-            builder.max_pool(f"pool{index}")
-    builder.flatten("flat")
-    for index in range(2):
-        shape = (512, builder.operand.type.channels)
-        builder.linear(f"dense{index}", rng.integers(0, 2, shape).astype(np.uint8), bits=1, encoding="odd")
-        threshold(f"denseact{index}")
-    builder.linear("output", rng.integers(0, 2, (10, 512)).astype(np.uint8), bits=1, encoding="odd")
-    return builder.build(np.ones(10), np.zeros(10))
+from qlight.hardware.resources import model
+from qlight.hardware.units import FOUR, IMPLEMENTATIONS, PLANES, XNOR
 
 
 @dataclass(frozen=True)
@@ -78,12 +40,16 @@ class Kind:
     def accumulators(self) -> int:
         return self.sample["parameters"]["PE"] * self.sample["parameters"]["ACC_BITS"]
 
+    @property
+    def luts(self) -> tuple[float, float]:
+        """A product, with the accumulators and without a LUT for each of their bits."""
+        made = self.sample["yosys"]["lut"]
+        return made / self.products, (made - self.accumulators) / self.products
+
     def row(self) -> str:
         of, made, said = self.sample["parameters"], self.sample["yosys"], self.sample["model"]
         size = f"{of['MW']} x {of['MH']}" if "MH" in of else "-"
         amounts = [f"{made['lut']:,} ({said['lut']:,})", f"{made['ff']:,} ({said['ff']:,})", f"{made['bram18'] / 2:g}", str(made["dsp"])]
-        each = f"{made['lut'] / self.products:.2f}"
-        without = f"{(made['lut'] - self.accumulators) / self.products:.2f}"
         per_dsp = f"{self.products / made['dsp']:g}" if made["dsp"] else "-"
         cells = [
             self.name,
@@ -92,8 +58,7 @@ class Kind:
             self.sample["family"],
             self.sample["split"],
             *amounts,
-            each,
-            without,
+            *(f"{each:.2f}" for each in self.luts),
             per_dsp,
         ]
         return f"| {' | '.join(cells)} |"
@@ -107,6 +72,25 @@ def kinds() -> Iterator[str]:
         for sample in model()["samples"]:
             if sample["cell"] == cell:
                 yield Kind(sample).row()
+
+
+def bounds() -> Iterator[str]:
+    """What a product takes, of folds large enough for it to tell."""
+    yield from ("", "## LUT and DSP a product", "")
+    yield (
+        "Of the dot products above with eight columns and more a cycle. Accumulators are taken for a LUT a bit. What all rows share, the "
+        "sum of the activations of w2a2, is counted too, so w2a2 is of four rows and more."
+    )
+    yield from ("", "| products | folds | aim | LUT a MAC | without accumulators | MAC a DSP |", "|---|---|---|---|---|---|")
+    dots = [Kind(sample) for sample in model()["samples"] if sample["cell"] == "dot"]
+    wanted = (("w1a1", XNOR, 1, "1.9 LUT"), ("w2a2", PLANES, 4, "7 LUT"), ("w4a4", FOUR, 4, "4 a DSP (UltraScale+)"))
+    for name, implementation, rows, aim in wanted:
+        of = [each for each in dots if each.name == f"{name} {IMPLEMENTATIONS[implementation]}"]
+        folds = [each for each in of if each.sample["parameters"]["PE"] >= rows and each.sample["parameters"]["SIMD"] >= 8]
+        spans = [f"{min(found):.2f} to {max(found):.2f}" for found in zip(*(each.luts for each in folds), strict=True)]
+        slices = {each.products / each.sample["yosys"]["dsp"] for each in folds if each.sample["yosys"]["dsp"]}
+        per_dsp = ", ".join(f"{each:g}" for each in sorted(slices)) or "-"
+        yield f"| {name} {IMPLEMENTATIONS[implementation]} | {len(folds)} | {aim} | {' | '.join(spans)} | {per_dsp} |"
 
 
 def fit_errors() -> Iterator[str]:
@@ -125,73 +109,6 @@ def fit_errors() -> Iterator[str]:
         yield f"| {kind} | {units} | {' | '.join(shown)} | {found['bram18 exact']} | {found['dsp exact']} |"
 
 
-def block_packing(units: Iterator[tuple[int, int]]) -> tuple[int, int]:
-    """Bits stored in block RAM, and of the block RAMs that store them, of (depth, width) memories."""
-    stored = there = 0
-    for depth, width in units:
-        made = memory(depth, width, BLOCK, "xc7")
-        stored += depth * width
-        there += made.bram18 * 18432
-    return stored, there
-
-
-def weights_in_blocks(pipeline: Pipeline) -> Iterator[tuple[int, int]]:
-    for unit in pipeline.units:
-        if isinstance(unit, Mvtu) and memory_style(unit) == BLOCK:
-            yield weight_rows(unit), unit.row_bits
-
-
-def published() -> Iterator[str]:
-    """The table beside FINN's."""
-    graph, board = cnv(), load_board("pynq_z2")
-    pipeline = make_pipeline(graph, PUBLISHED)
-    found = cycles(pipeline)
-    total, said = Resources(), Resources()
-    rows = []
-    for unit in pipeline.units:
-        report = synthesize_pipeline(pipeline, board, unit.name)
-        total += report.made.resources
-        said += unit_resources(unit, board.family)
-        print(f"{unit.name:<18} {report.made.resources} model {report.predicted} {report.made.seconds:.0f} s", flush=True)
-        if isinstance(unit, Mvtu):
-            made = report.made.resources
-            bits = packing(weight_rows(unit), unit.row_bits, memory(weight_rows(unit), unit.row_bits, memory_style(unit), "xc7"))
-            fold = f"{unit.pe} x {unit.simd}"
-            busy = found.units[unit.name]
-            rows.append(f"| {unit.name} | {fold} | {busy:,} | {made.lut:,} | {made.ff:,} | {made.bram36:g} | {made.dsp} | {bits:.0%} |")
-    others = sum(not isinstance(unit, Mvtu | Fifo) for unit in pipeline.units)
-    yield from ("", "## FINN's CNV-w1a1 at its published folding", "")
-    yield (
-        "The same layers, the same PE x SIMD (BNN-PYNQ's cnvW1A1 on PYNQ-Z1/Z2 at 100 MHz; its last layer is padded to 64 outputs "
-        "with PE 4, ours has "
-        "10 and PE 5), weights resident. Theirs are Vivado's figures of the whole overlay, as the BNN-PYNQ and FINN projects "
-        "published them; ours are the sum over units of "
-        "Yosys for xc7, without DMA and interconnects, which Vivado would map to fewer LUTs. Not the same tool: an order of "
-        "magnitude, no contest."
-    )
-    yield from ("", "| | cycles an image | images/s at 100 MHz | LUT | BRAM36 | DSP |", "|---|---|---|---|---|---|")
-    yield f"| published | {PUBLISHED_CYCLES:,} | 3,052 | {PUBLISHED_LUT:,} | {PUBLISHED_BRAM} | {PUBLISHED_DSP} |"
-    yield f"| ours | {found.image:,} | {1e8 / found.image:,.0f} | {total.lut:,} (model {said.lut:,}) | {total.bram36:g} | {total.dsp} |"
-    yield from ("", f"Our MVTUs; the other {others} units (window generators, converters, pools) and the FIFOs are in the sum.", "")
-    yield from (
-        "| layer | PE x SIMD | cycles | LUT | FF | BRAM36 | DSP | packing of block RAM (0: in LUTs) |",
-        "|---|---|---|---|---|---|---|---|",
-    )
-    yield from rows
-    plan = make_plan(graph, board)
-    own = make_pipeline(graph, plan.folding)
-    at_folding, chosen = (
-        stored / max(there, 1) for stored, there in (block_packing(weights_in_blocks(pipeline)), block_packing(weights_in_blocks(own)))
-    )
-    yield ""
-    yield (
-        f"Weights in block RAM fill {at_folding:.0%} of it at the published folding, and {chosen:.0%} in the solver's own plan of "
-        f"this network for the "
-        f"PYNQ-Z2: {plan.fps:,.0f} images a second estimated at {board.clock_mhz:g} MHz, {plan.resources.lut:,} LUT, "
-        f"{plan.resources.bram36:g} BRAM36."
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs")
@@ -208,8 +125,9 @@ def main() -> None:
         "python benchmarks/hardware.py       # this page",
         "```",
         *kinds(),
+        *bounds(),
         *fit_errors(),
-        *([] if options.skip_cnv else published()),
+        *([] if options.skip_cnv else designs()),
         "",
     ]
     options.out.mkdir(parents=True, exist_ok=True)

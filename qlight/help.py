@@ -10,6 +10,7 @@ VERBS = {
     "test": "loss and accuracy on the test split",
     "predict": "write logits and predicted classes of the test split",
     "attack": "craft adversarial examples and report adversarial accuracy and distortion",
+    "curves": "draw accuracy against queries, against eps and by class, of folders that attack left",
     "diagnose": "look for gradient masking: does an attack's failure mean robustness?",
     "transfer": "craft adversarial examples on some networks and judge them on others",
     "ensemble": "measure a defence that answers only where networks agree, also against an attacker who knows it",
@@ -85,8 +86,10 @@ example of a deployed network:
   --format FORMAT              graph (default); qonnx or onnx, for other tools (needs pip install 'qlight[interop]'); rtl, a build
                                folder of the streaming accelerator (its simulation needs pip install 'qlight[rtl]' and g++); or hls,
                                its twin in C++ for Vitis HLS (C-simulation needs pip install 'qlight[hls]' and g++)
+  --thresholds affine          move thresholds of 5 bits and more that float32 put an accumulator beside an affine function onto it:
+                               accelerators then need two numbers a channel (default exact: torch's, to the last integer)
   --target_cycles N            of rtl, hls: the most cycles an image may take; --folding '{{conv1: [4, 3], ...}}': PE, SIMD of every layer,
-                               or the "folding" of `hardware plan --out`
+                               or a file of `hardware plan --out`
   --board NAME                 of rtl, hls: a board of hw/boards, or a .toml file; adds scripts of Vivado that make its bitstream (vivado/)
   --boundary_bit_width N       weights of the first and the last layer (default 8)
   --images N                   test images on which codes, predictions and accuracy are compared (default 1000)""",
@@ -174,8 +177,8 @@ options:
   --graph FOLDER     what `python -m qlight export` wrote
   --board BOARD      pynq_z2, aup_zu3, kv260, zcu104; or a .toml file like those of hw/boards
   --fps N            plan: images a second to reach with the smallest design; without it, as many as can be
-  --out FILE         plan: write it as JSON; its "folding" (PE, SIMD, weights, multiply, memory of each layer) is what `export --folding`
-                     takes; with "memory": "ultra", load parameters.bin before the first image (`qlight.board serve` and rtlsim do)
+  --out FILE         plan: write it as JSON, which `export --folding FILE` takes: PE, SIMD, weights, multiply, memory of each layer;
+                     with "memory": "ultra", load parameters.bin before the first image (`qlight.board serve` and rtlsim do)
   --unit NAME        synth: one unit, such as conv1 or conv1_swg; without it, the whole network, which can take hours
   --plan FILE        synth: the folding of a plan; or --folding '{"conv1": [4, 3], ...}' as JSON; without both, a modest one
   --build FOLDER     report: what `export --format rtl --board BOARD` wrote
@@ -184,38 +187,58 @@ options:
 
 BITSTREAM_HELP = """usage: python -m qlight bitstream list [--folder DIR]
        python -m qlight bitstream verify [--folder DIR] [--name NAME]
-       python -m qlight bitstream build --build FOLDER --name NAME --network TEXT [--flow vivado] [--folder DIR]
+       python -m qlight bitstream build --build FOLDER --name NAME --network TEXT [--flow FLOW] [--folder DIR]
 
 list: the overlays of a registry, and whether each was built or loaded on a board.
 verify: manifests, checksums, the .bit files themselves (header, part, IDCODE, frames, packets, checksums) and the .hwh's address map.
-build: run Vivado, which must be on PATH, on a build folder for a board; what it made is checked and put into the registry.
+build: run Vivado, or Yosys, nextpnr and Project X-Ray's tools, which must be on PATH, on a build folder for a board; what they made is
+checked and put into the registry.
 
 options:
   --folder DIR       the registry (default: bitstreams)
   --name NAME        of an overlay in it
   --build FOLDER     build: what `python -m qlight export --format rtl --board BOARD` wrote
   --network TEXT     build: what the overlay runs, in words
-  --flow FLOW        build: vivado (default)
+  --flow FLOW        build: vivado (default), or openxc7 (Zynq-7000, no vendor tool)
+  --prjxray_db DIR   openxc7: Project X-Ray's database, the folder that holds zynq7 (default: PRJXRAY_DB_DIR)
+  --chipdb FILE      openxc7: nextpnr's chip database (default: QLIGHT_CHIPDB, or the one that is built in)
 """
 
-STUDY_HELP = """usage: python -m qlight study run FILE [options]
-       python -m qlight study status FILE [options]
+CURVES_HELP = """usage: python -m qlight curves FOLDER [FOLDER ...] [--out FILE]
 
-Run what of a study is not done yet, a task after another as soon as what it needs is there; or say what is done. FILE is one of
-configs/study/ or your own. An interrupted study goes on when the same command is given again, and ends with the same report.
+Draw what attacks of one network cost and where they succeed: accuracy against queries, against eps, and by class. Each FOLDER is one
+that `python -m qlight attack` left; beside its examples.png.
+
+options:
+  --out FILE   the picture, a .png (default: curves.png in the first folder)
+"""
+
+STUDY_HELP = """usage: python -m qlight study ACTION FILE [options]
+
+actions:
+  run       run what of a study is not done yet, a task after another as soon as what it needs is there, then report
+  status    say what is done, what it took, and about what the rest will take
+  report    write the report of what is done so far; it names what is missing
+  export    put the numbers of tasks that are done, without images, into one small file
+  import    take them from such a file: another machine goes on from there
+
+FILE is one of configs/study/ or your own. An interrupted study goes on when the same command is given again, and ends with the same report.
 
 options:
   --out DIR                    where results are kept, each under a hash of all that it depends on (default: runs/study/NAME)
   --dry-run                    of run: print the plan with rough costs, and stop
   --only NAMES                 tasks whose names begin so, separated by commas (network, attack/torch/paper/FGSM, ...), and all they need
-  --workers N                  local processes (default: half of the cores); 0: this process
+  --workers N                  local processes (default: half of the cores); 1: this process
   --threads N                  threads of each (default 1)
   --dask ADDRESS               run on the workers of a dask scheduler that see the same folder (needs pip install 'qlight[study]')
+  --archive FILE               of export and import
+  --verdicts FILE              of report: also write the claims of the paper, ours against the paper's, as a Markdown page
 """
 
 #: help of the verbs that are not LightningCLI's
 OWN_HELP = {
     "bitstream": BITSTREAM_HELP,
+    "curves": CURVES_HELP,
     "hardware": HARDWARE_HELP,
     "import": IMPORT_HELP,
     "quickstart": QUICKSTART_HELP,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from qlight.evaluation.attacked import Attacked
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import Sizes, diagnose, progress_bar
 from qlight.evaluation.runner import describe
-from qlight.hardware import cycles, load_board, make_pipeline, save_picture, write_build, write_hls_build
+from qlight.hardware import cycles, fit_thresholds, load_board, load_folding, make_pipeline, save_picture, write_build, write_hls_build
 from qlight.interop import check_format, write
 from qlight.lowering import compare, lower
 from qlight.lowering import print_table as print_layers
@@ -190,7 +191,8 @@ class Trainer(AnalysisTrainer):
         calibration: int = 256,
         images: int = 1000,
         format: str = "graph",  # noqa: A002 - what users write
-        folding: dict[str, list[int] | dict[str, int | str]] | None = None,
+        thresholds: str = "exact",
+        folding: dict[str, list[int] | dict[str, int | str]] | str | None = None,
         target_cycles: int | None = None,
         board: str | None = None,
     ) -> Any:
@@ -208,13 +210,17 @@ class Trainer(AnalysisTrainer):
             format: graph; or qonnx or onnx (plain integer ONNX), for which `out` may also be a file that ends in .onnx (both need the extra
                 qlight[interop]); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool; or hls: one of
                 its twin in C++, for C-simulation or Vitis HLS.
-            folding: of rtl and hls: [PE, SIMD] of every layer by name; or {pe: PE, simd: SIMD, multiply: lut, memory: block}, of rtl
-                also with weights: streamed, port_bits: 64, or memory: ultra (qlight.hardware.folding): products of LUTs or DSPs, weights
-                in such a memory or from DRAM; null chooses PE and SIMD.
+            thresholds: exact: those of torch's float32; or affine: of codes of 5 bits and more on affine functions, from which float32's
+                rounding moves some by one accumulator, so that an accelerator needs two numbers a channel in their place.
+            folding: of rtl and hls: [PE, SIMD] of every layer by name; or {pe: PE, simd: SIMD, multiply: lut, memory: block}, also with
+                weights: streamed, port_bits: 64, or requantize: affine (qlight.hardware.folding): products of LUTs or DSPs, weights in
+                such a memory or from DRAM, codes by an affine function; or a file of `hardware plan --out`; null chooses PE and SIMD.
             target_cycles: of rtl and hls: the most cycles an image that the folding may take.
             board: of rtl and hls: a name of hw/boards or a .toml file; adds scripts of Vivado for it (folder vivado), and tells Vitis HLS
                 part and clock.
         """
+        if thresholds not in ("exact", "affine"):
+            raise InputError(f"Expected `thresholds` to be exact or affine, but got {thresholds!r}; leave it out.")
         if board is not None and format not in ("rtl", "hls"):
             raise InputError(f"Expected `board` with --format rtl or hls only, but got --format {format}; leave it out.")
         if format not in ("rtl", "hls"):
@@ -225,6 +231,8 @@ class Trainer(AnalysisTrainer):
                 )
         if board is not None:
             load_board(board)  # refused before anything is computed
+        if isinstance(folding, str):
+            folding = load_folding(folding, "folding")
         path = _loaded(model, ckpt_path)
         model.eval()
         assert datamodule is not None  # the parser asks for it
@@ -239,6 +247,10 @@ class Trainer(AnalysisTrainer):
             weight_bit_width=weight_bit_width,
             metadata=metadata,
         )
+        if thresholds == "affine":
+            fitted = fit_thresholds(lowered.graph)
+            lowered = replace(lowered, graph=fitted.graph)
+            print(fitted.summary)
         if format in ("rtl", "hls"):
             make_pipeline(lowered.graph, folding, target_cycles)  # refuses a folding before images are computed
         comparison = None

@@ -19,10 +19,11 @@ using Beat = ap_uint<BITS * COUNT>;
 template <int BITS, int COUNT>
 using Stream = hls::stream<Beat<BITS, COUNT>>;
 
-// Parameter words: 32 bits, and bit 32 for the mark that begins a load. 40 bits, since an AXI4-Stream port has whole bytes.
+// Parameter words: 32 bits, and marks above them. 40 bits, since an AXI4-Stream port has whole bytes.
+// Bit 32: a load begins, and nothing is fetched from DRAM any more. Bit 33: no parameter; bit 0 says whether weights are fetched.
 using Word = ap_uint<40>;
 using Chain = hls::stream<Word>;
-constexpr int START_BIT = 32;
+constexpr int START_BIT = 32, RUN_BIT = 33;
 
 // Bits of a counter that takes the values 0 to `values` - 1.
 constexpr int bits_of(int values) {

@@ -1,9 +1,9 @@
 // Width converter between any two numbers of lanes: the codes of U::IN_LANES a beat leave U::OUT_LANES a beat, in order.
 //
 // The narrower side moves a beat every cycle. Codes that do not fill an output beat wait for the next input beat, over frames too, so a
-// frame must be a multiple of both sides.
+// frame must be a multiple of both sides; or it is FRAME output beats, and what is left of its last input beat is dropped.
 //
-// U: BITS, IN_LANES, OUT_LANES.
+// U: BITS, IN_LANES, OUT_LANES, FRAME (0: a multiple of both sides).
 #pragma once
 
 #include "qlight_codes.hpp"
@@ -24,6 +24,11 @@ void dwc(Stream<U::BITS, U::IN_LANES>& source, Stream<U::BITS, U::OUT_LANES>& ta
 #pragma HLS ARRAY_PARTITION variable = buffer type = complete
     static ap_uint<bits_of(CAPACITY + 1)> held = 0;
 #pragma HLS RESET variable = held
+    // Pieces that count of an input beat: fewer in the last one of a frame. The next beat is written over the others.
+    constexpr int IN_BEATS = U::FRAME > 0 ? (U::FRAME * OUT + IN - 1) / IN : 1;  // of a frame
+    constexpr int LAST = U::FRAME > 0 ? U::FRAME * OUT - (IN_BEATS - 1) * IN : IN;
+    static ap_uint<bits_of(IN_BEATS)> number = 0;
+#pragma HLS RESET variable = number
 
     // What is given in a cycle was there before it; so is the room for what is taken.
     const bool room = held <= CAPACITY - IN;
@@ -45,7 +50,7 @@ void dwc(Stream<U::BITS, U::IN_LANES>& source, Stream<U::BITS, U::OUT_LANES>& ta
                 for (int i = 0; i < IN; ++i) buffer[place + i] = pieces[i];
             }
         }
-        kept += IN;
+        kept += count<IN_BEATS>(number) ? LAST : IN;
     }
     held = kept;
 }

@@ -39,18 +39,43 @@ struct Activate<U, 0> {
     static ap_uint<U::ACC_BITS> of(int, int, const Accumulator<U>& acc, const Falling<U>&) { return acc; }
 };
 
+// A beat of a vector with its row of weights, a beat of SIMD weights a PE: adds the products up, and gives PE results with the last one.
 template <class U, class... L>
-void mvtu(Stream<U::ACTIVATION_BITS, U::SIMD>& source, Results<U>& target, const Weights<U>& weights, const Falling<U>& falling,
-          const L&... levels) {
+void multiply(const Beat<U::ACTIVATION_BITS, U::SIMD>& beat, const Beat<U::WEIGHT_BITS, U::SIMD> (&weights)[U::PE], bool first, bool last, int nf,
+              Results<U>& target, const Falling<U>& falling, const L&... levels) {
 #pragma HLS INLINE
     static_assert(U::MW == U::SF * U::SIMD && U::MH == U::NF * U::PE, "PE must divide MH, and SIMD must divide MW");
     static_assert(sizeof...(L) == U::OUTPUT_BITS, "a memory of thresholds a bit of the output");
     typedef Product<U> P;
-    typedef Beat<U::ACTIVATION_BITS, U::SIMD> Data;
     constexpr int RESULT_BITS = U::OUTPUT_BITS > 0 ? U::OUTPUT_BITS : U::ACC_BITS;
-    static Data vector[U::SF];
     static Accumulator<U> accumulator[U::PE];
 #pragma HLS ARRAY_PARTITION variable = accumulator type = complete
+    typename P::Activation activations[U::SIMD];
+    typename P::Weight row[U::PE][U::SIMD];
+    typename P::Sum sums[U::PE];
+#pragma HLS ARRAY_PARTITION variable = activations type = complete
+#pragma HLS ARRAY_PARTITION variable = row type = complete dim = 0
+#pragma HLS ARRAY_PARTITION variable = sums type = complete
+    unpack<U::ACTIVATION_BITS, U::SIMD>(beat, activations);
+    for (int p = 0; p < U::PE; ++p) unpack<U::WEIGHT_BITS, U::SIMD>(weights[p], row[p]);
+    Rows<U, U::IMPL>::sum(row, activations, sums);
+    for (int p = 0; p < U::PE; ++p) {
+        const Accumulator<U> before = first ? Accumulator<U>(P::START) : accumulator[p];
+        accumulator[p] = before + sums[p];
+    }
+    if (!last) return;
+    ap_uint<RESULT_BITS> results[U::PE];
+#pragma HLS ARRAY_PARTITION variable = results type = complete
+    for (int p = 0; p < U::PE; ++p) results[p] = Activate<U, U::OUTPUT_BITS>::of(p, nf, accumulator[p], falling, levels...);
+    target.write(pack<RESULT_BITS, U::PE>(results));
+}
+
+template <class U, class... L>
+void mvtu(Stream<U::ACTIVATION_BITS, U::SIMD>& source, Results<U>& target, const Weights<U>& weights, const Falling<U>& falling,
+          const L&... levels) {
+#pragma HLS INLINE
+    typedef Beat<U::ACTIVATION_BITS, U::SIMD> Data;
+    static Data vector[U::SF];
     static ap_uint<bits_of(U::SF)> sf = 0;
     static ap_uint<bits_of(U::NF)> nf = 0;
     static ap_uint<bits_of(U::SF * U::NF)> address = 0;
@@ -65,26 +90,37 @@ void mvtu(Stream<U::ACTIVATION_BITS, U::SIMD>& source, Results<U>& target, const
     } else {
         beat = vector[sf];
     }
-    typename P::Activation activations[U::SIMD];
-    typename P::Weight row[U::PE][U::SIMD];
-    typename P::Sum sums[U::PE];
-#pragma HLS ARRAY_PARTITION variable = activations type = complete
-#pragma HLS ARRAY_PARTITION variable = row type = complete dim = 0
-#pragma HLS ARRAY_PARTITION variable = sums type = complete
-    unpack<U::ACTIVATION_BITS, U::SIMD>(beat, activations);
-    for (int p = 0; p < U::PE; ++p) unpack<U::WEIGHT_BITS, U::SIMD>(weights[p][address], row[p]);
-    Rows<U, U::IMPL>::sum(row, activations, sums);
-    for (int p = 0; p < U::PE; ++p) {
-        const Accumulator<U> before = sf == 0 ? Accumulator<U>(P::START) : accumulator[p];
-        accumulator[p] = before + sums[p];
-    }
+    Beat<U::WEIGHT_BITS, U::SIMD> row[U::PE];
+#pragma HLS ARRAY_PARTITION variable = row type = complete
+    for (int p = 0; p < U::PE; ++p) row[p] = weights[p][address];
+    multiply<U>(beat, row, sf == 0, sf == U::SF - 1, nf, target, falling, levels...);
     count<U::SF * U::NF>(address);
-    if (!count<U::SF>(sf)) return;
-    ap_uint<RESULT_BITS> results[U::PE];
-#pragma HLS ARRAY_PARTITION variable = results type = complete
-    for (int p = 0; p < U::PE; ++p) results[p] = Activate<U, U::OUTPUT_BITS>::of(p, nf, accumulator[p], falling, levels...);
-    target.write(pack<RESULT_BITS, U::PE>(results));
-    count<U::NF>(nf);
+    if (count<U::SF>(sf)) count<U::NF>(nf);
+}
+
+// Takes a word of the thresholds, or begins with the first one; true where that was the last.
+template <class U, class... L>
+bool load_level(bool begin, const ap_uint<32>& data, Falling<U>& falling, L&... levels) {
+#pragma HLS INLINE
+    constexpr int FIRST = U::OUTPUT_BITS > 0 ? 1 : 0;
+    static ap_uint<bits_of(1 << U::OUTPUT_BITS)> level = FIRST;  // thresholds from 1 on; 0: the direction, which comes last
+    static ap_uint<bits_of(U::PE)> pe = 0;
+    static ap_uint<bits_of(U::NF)> nf = 0;
+#pragma HLS RESET variable = level
+#pragma HLS RESET variable = pe
+#pragma HLS RESET variable = nf
+    if (begin) {
+        level = FIRST, pe = 0, nf = 0;
+        return false;
+    }
+    if (level == 0) {
+        falling[pe][nf] = data[0];
+    } else {
+        store<U, 0>(pe, nf, level, Level<U>(ap_int<32>(data)), levels...);
+    }
+    const bool last = level == 0 && count<U::PE>(pe) && count<U::NF>(nf);
+    count<(1 << U::OUTPUT_BITS)>(level);
+    return last;
 }
 
 // Takes the unit's words from the parameter chain and passes later ones on.
@@ -97,26 +133,22 @@ void load(Chain& chain, Chain& next, Weights<U>& weights, Falling<U>& falling, L
     static bool loading_weights = false, loading_levels = false;
     static ap_uint<bits_of(ROW_WORDS)> number = 0;
     static ap_uint<bits_of(U::SF * U::NF)> address = 0;
-    static ap_uint<bits_of(1 << U::OUTPUT_BITS)> level = 0;  // thresholds from 1 on; 0: the direction
-    static ap_uint<bits_of(U::PE)> pe = 0;
-    static ap_uint<bits_of(U::NF)> nf = 0;
 #pragma HLS RESET variable = loading_weights
 #pragma HLS RESET variable = loading_levels
 #pragma HLS RESET variable = number
 #pragma HLS RESET variable = address
-#pragma HLS RESET variable = level
-#pragma HLS RESET variable = pe
-#pragma HLS RESET variable = nf
 
     Word word;
     if (!chain.read_nb(word)) return;
     const ap_uint<32> data = word;
-    if (word[START_BIT]) {
+    const bool begin = word[START_BIT];
+    if (begin || (loading_levels && !word[RUN_BIT])) {
+        loading_levels = !load_level<U>(begin, data, falling, levels...) && !begin;
+        if (!begin) return;
         loading_weights = true;
-        loading_levels = false;
-        number = 0, address = 0, level = U::OUTPUT_BITS > 0 ? 1 : 0, pe = 0, nf = 0;
+        number = 0, address = 0;
         next.write(word);
-    } else if (loading_weights) {
+    } else if (loading_weights && !word[RUN_BIT]) {
         for (int i = 0; i + 1 < ROW_WORDS; ++i) row[i] = row[i + 1];
         row[ROW_WORDS - 1] = data;
         if (count<ROW_WORDS>(number)) {
@@ -130,15 +162,6 @@ void load(Chain& chain, Chain& next, Weights<U>& weights, Falling<U>& falling, L
                 loading_levels = U::OUTPUT_BITS > 0;
             }
         }
-    } else if (loading_levels) {
-        if (level == 0) {
-            falling[pe][nf] = data[0];
-        } else {
-            store<U, 0>(pe, nf, level, Level<U>(ap_int<32>(data)), levels...);
-        }
-        // the next one's first number; the direction comes last
-        if (level == 0 && count<U::PE>(pe) && count<U::NF>(nf)) loading_levels = false;
-        count<(1 << U::OUTPUT_BITS)>(level);
     } else {
         next.write(word);
     }

@@ -99,7 +99,7 @@ void load_directions(Chain& chain, Chain& next, Directions<U>& directions) {
         loading = true;
         number = 0;
         next.write(word);
-    } else if (loading) {
+    } else if (loading && !word[RUN_BIT]) {
         for (int c = 0; c < U::CHANNELS; ++c) {
             if (number == c / 32) directions[c / U::LANES][c % U::LANES] = word[c % 32];
         }

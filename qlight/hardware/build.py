@@ -28,6 +28,7 @@ from qlight.hardware.packing import dram_file, dram_weights, memory_files, param
 from qlight.hardware.pipeline import Pipeline, check_board, make_pipeline
 from qlight.hardware.sources import cell_sources
 from qlight.hardware.top import TOP_FILE, top_level
+from qlight.hardware.units import Affine
 from qlight.hardware.vivado import VIVADO, vivado_files
 from qlight.intgraph import Graph
 
@@ -67,13 +68,27 @@ class Build:
         return np.fromfile(self.folder / PARAMETERS, "<u4").astype(np.uint32)
 
 
+def pipeline_cells(pipeline: Pipeline) -> dict[str, str]:
+    """The text of the cells that a build holds, by file name: all but that of affine units, which is there where one is.
+
+    So a build without them has the hash that it had before they came.
+    """
+    found = cell_sources()
+    if not any(isinstance(unit, Affine) for unit in pipeline.units):
+        found.pop("qlight_affine.sv", None)
+    return found
+
+
 def geometry_hash(pipeline: Pipeline, cells: Mapping[str, str] | None = None) -> str:
     """64 hexadecimal digits that stand for the sources: the cells, and the top level without its hashes.
 
     Args:
         cells: text by file name; None: those of this installation.
     """
-    text = {**(cell_sources() if cells is None else cells), TOP_FILE: top_level(pipeline, graph_hash="0" * 64, geometry_hash="0" * 64)}
+    text = {
+        **(pipeline_cells(pipeline) if cells is None else cells),
+        TOP_FILE: top_level(pipeline, graph_hash="0" * 64, geometry_hash="0" * 64),
+    }
     return hash_of(text)
 
 
@@ -102,7 +117,7 @@ def write_build(
     folder = Path(folder)
     with whole_folder(folder) as part:
         (part / RTL).mkdir()
-        for name, text in cell_sources().items():
+        for name, text in pipeline_cells(pipeline).items():
             (part / RTL / name).write_text(text, encoding="utf-8")
         top = top_level(pipeline, graph_hash=graph.content_hash, geometry_hash=geometry)
         (part / RTL / TOP_FILE).write_text(top, encoding="utf-8")

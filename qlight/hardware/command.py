@@ -13,13 +13,12 @@ from qlight.hardware.boards import Board, load_board
 from qlight.hardware.folders import MANIFEST
 from qlight.hardware.graphs import load_graph
 from qlight.hardware.pipeline import make_pipeline
-from qlight.hardware.plan import FORMAT, make_plan
+from qlight.hardware.plan import load_folding, make_plan
 from qlight.hardware.synth import check_unit, synthesize_pipeline
 from qlight.hardware.vivado_reports import record_implementation, summary
 from qlight.intgraph import Graph
 
 ACTIONS = ("plan", "synth", "report")
-_MOST_BYTES = 2**20
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,32 +74,20 @@ def _synth(graph: Graph, board: Board, options: argparse.Namespace) -> None:
         raise InputError(f"Expected `seconds` to be positive, but got {options.seconds:g}.")
     folding = None
     if options.plan is not None:
-        found = _read(options.plan)
-        if found.get("format") != FORMAT or not isinstance(found.get("folding"), dict):
-            raise InputError(f"Expected `plan` to be a file of `hardware plan --out`, but {str(options.plan)!r} is none.")
-        folding = found["folding"]
+        folding = load_folding(options.plan, "plan")
     elif options.folding is not None:
-        folding = _parsed(options.folding, "`folding`")
+        folding = _parsed(options.folding)
     pipeline = make_pipeline(graph, folding)
     if options.unit is not None:
         check_unit(pipeline, options.unit)
     synthesize_pipeline(pipeline, board, options.unit, options.seconds).print()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"Expected `plan` to be a file of `hardware plan --out`, but {str(path)!r} has {path.stat().st_size} bytes.")
-        return _parsed(path.read_text(encoding="utf-8"), f"`plan` {str(path)!r}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Expected `plan` to be a file that can be read, but {str(path)!r} cannot ({error}).") from error
-
-
-def _parsed(text: str, what: str) -> dict[str, Any]:
+def _parsed(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"Expected {what} to be JSON, but it is not ({error}).") from error
+        raise InputError(f"Expected `folding` to be JSON, but it is not ({error}).") from error
     if not isinstance(found, dict):
-        raise InputError(f"Expected {what} to be a JSON object, but got {type(found).__name__}.")
+        raise InputError(f"Expected `folding` to be a JSON object, but got {type(found).__name__}.")
     return found

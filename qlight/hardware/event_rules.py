@@ -46,6 +46,20 @@ class FifoRules:
             in_turn(source)
 
 
+class StageRules:
+    """A pipeline of so many stages, each of which moves on as soon as the one behind it does."""
+
+    def __init__(self, stages: int) -> None:
+        self.stages = stages
+
+    def apply(self, source: Array, target: Array) -> None:
+        in_turn(source)
+        at_least(target, source + self.stages)
+        in_turn(target)
+        at_least(source[self.stages :], target[: -self.stages])
+        in_turn(source)
+
+
 class DwcRules:
     """From so many lanes to so many.
 

@@ -11,10 +11,27 @@ from dataclasses import dataclass, field
 from functools import cache
 from math import gcd
 
+from qlight.hardware.affine import MULTIPLIER_BITS, OFFSET_BITS
 from qlight.hardware.boards import ULTRASCALE, Resources
 from qlight.hardware.memories import AUTO, DISTRIBUTED, best_style, memory
 from qlight.hardware.timing import swg_capacity
-from qlight.hardware.units import FOUR, MULTIPLY, PACKED, PLANES, XNOR, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from qlight.hardware.units import (
+    FOUR,
+    MULTIPLY,
+    PACKED,
+    PLANES,
+    XNOR,
+    Affine,
+    Dwc,
+    Fifo,
+    Mvtu,
+    Pool,
+    Reorder,
+    Replay,
+    StreamedMvtu,
+    Swg,
+    Unit,
+)
 
 #: Yosys makes a DSP of a multiplication whose result has at least so many bits (``DSP_Y_MINWIDTH``) and no factor one, else LUTs
 DSP_LEAST_BITS = 9
@@ -46,6 +63,8 @@ def parts(unit: Unit, family: str, weight_style: str) -> list[Part]:
         return [swg(unit, family)]
     if isinstance(unit, Pool):
         return [pool(unit, family)]
+    if isinstance(unit, Affine):
+        return [affine(unit.lanes, unit.rows, unit.group, unit.repeat, unit.source.bits, unit.target.bits, family)]
     if isinstance(unit, Replay):
         return [replay(width, unit.frame, unit.times, family)]
     if isinstance(unit, Reorder):
@@ -55,7 +74,7 @@ def parts(unit: Unit, family: str, weight_style: str) -> list[Part]:
     if unit.levels:
         found.append(threshold(unit.pe, unit.neuron_folds, unit.acc_bits, unit.output_bits, family))
     if isinstance(unit, StreamedMvtu):
-        found += [mvtu_stream(unit, family, weight_style), weight_reader(unit.port_bits, unit.dram_words, family)]
+        found += [mvtu_stream(unit, family, weight_style), weight_reader(unit.port_bits, family)]
         if unit.row_bits != unit.port_bits:
             found.append(dwc(1, unit.port_bits, unit.row_bits))
     else:
@@ -98,7 +117,14 @@ def dwc(bits: int, in_lanes: int, out_lanes: int) -> Part:
     places = capacity - taken + 1
     return Part(
         "dwc",
-        {"one": 1, "bits held": capacity * unit, "bits written, a place": taken * places * unit, "places": places * bits_of(capacity + 1)},
+        # a place is written from one of several lanes, what there is to choose beside the first, or shifted
+        {
+            "one": 1,
+            "bits held": capacity * unit,
+            "bits chosen": (taken * places - capacity) * unit,
+            "bits shifted": (capacity - given) * unit,
+            "places": places * bits_of(capacity + 1),
+        },
         {"one": 1, "bits held": capacity * unit, "bits of a count": bits_of(capacity + 1)},
     )
 
@@ -126,34 +152,55 @@ def pool(unit: Pool, family: str) -> Part:
 
 
 @cache
+def affine(lanes: int, rows: int, group: int, repeat: int, acc_bits: int, output_bits: int, family: str) -> Part:
+    """Two multipliers a lane; each takes two slices where accumulators are wider than one does.
+
+    Yosys puts registers and the first sum into the slices of the 7 series but not into those of UltraScale+: these are kinds of their own.
+    """
+    one = memory(rows, MULTIPLIER_BITS + OFFSET_BITS, AUTO, family)
+    counters = 2 * bits_of(rows) + (bits_of(group) if group > 1 else 0) + (bits_of(repeat) if repeat > 1 else 0)
+    shared = {"one": 1, "bits of counters": counters}
+    lut = shared | {"lanes": lanes, "bits of accumulators": lanes * acc_bits, "bits of codes": lanes * output_bits}
+    ff = shared | {"lanes": lanes, "bits of accumulators": lanes * acc_bits}
+    kind, port = ("affine UltraScale+", 27) if family == ULTRASCALE else ("affine", 25)
+    slices = 2 * lanes * (1 if acc_bits <= port else 2)
+    return Part(kind, lut, ff, Resources(*(getattr(one, name) * lanes for name in ("lut", "ff", "bram18", "uram"))) + Resources(dsp=slices))
+
+
+@cache
 def dot(pe: int, simd: int, weight_bits: int, activation_bits: int, bipolar: bool, acc_bits: int, implementation: int, family: str) -> Part:
     """The dot product with its accumulators.
 
-    Yosys puts sums of products into the DSP slices of the 7 series but not into those of UltraScale+, so these are kinds of their own.
+    Yosys puts sums of products into the DSP slices of the 7 series but not into those of UltraScale+, so these are kinds of their own. It
+    makes a sum of many of full adders and a last adder; those of the first three share the LUTs of what is behind, so "compressed" are the
+    others.
     """
     count_bits, sum_bits = simd.bit_length(), min(acc_bits, weight_bits + activation_bits + bits_of(simd) + 2)
-    repaired = 0 if bipolar else simd * activation_bits
+    compressed = max(0, simd - 3)
+    repaired = 0 if bipolar else compressed * activation_bits
     lut: dict[str, float] = {"one": 1, "bits of accumulators": pe * acc_bits}
     ff: dict[str, float] = {"one": 1, "bits of accumulators": pe * acc_bits, "bits of sums": pe * sum_bits}
     dsp = 0
     if implementation in (XNOR, PLANES):
         planes = weight_bits * activation_bits
-        lut |= {"products of bits": pe * simd * planes, "bits of counts": pe * planes * count_bits, "bits of the repair": repaired}
+        lut |= {"products of bits": pe * simd * planes, "bits compressed": pe * compressed * planes}
+        lut |= {"bits of counts": pe * planes * count_bits, "bits of the repair": repaired}
         ff |= {"bits of counts": pe * planes * count_bits, "bits of the repair": 0 if bipolar else activation_bits * count_bits}
         return Part("dot xnor" if implementation == XNOR else "dot planes", lut, ff)
     product_bits = weight_bits + activation_bits
     lut |= {"bits of sums": pe * sum_bits, "bits of the repair": repaired}
     ff["bits of the repair"] = 0 if bipolar else activation_bits * count_bits
     if implementation == MULTIPLY and bipolar:
-        lut["bits of products"] = ff["bits of products"] = pe * simd * product_bits
+        lut["bits compressed"], ff["bits of products"] = pe * compressed * product_bits, pe * simd * product_bits
         return Part("dot signs", lut, ff)
     if implementation == MULTIPLY and (product_bits < DSP_LEAST_BITS or 1 in (weight_bits, activation_bits)):
-        lut |= {"bits of products": pe * simd * product_bits, "products of bits": pe * simd * weight_bits * activation_bits}
+        lut |= {"bits compressed": pe * compressed * product_bits, "products of bits": pe * simd * weight_bits * activation_bits}
         return Part("dot multiply in LUTs", lut, ff | {"bits of products": pe * simd * product_bits})
     together = {MULTIPLY: 1, PACKED: 2, FOUR: 4}[implementation]
     dsp = -(-pe // together) * simd
     field_bits = product_bits + ((simd - 1).bit_length() if implementation != FOUR else 0)
-    lut["bits of products"] = -(-pe // together) * together * simd * field_bits
+    if family == ULTRASCALE:
+        lut["bits compressed"] = -(-pe // together) * together * compressed * (field_bits if together == 2 else product_bits)
     if implementation == FOUR:  # what of the fourth code does not fit the multiplier
         left = 27 - 3 * product_bits
         lut["bits of the rest"] = ff["bits of the rest"] = pe // 4 * simd * max(0, product_bits - left)
@@ -173,6 +220,7 @@ def threshold(pe: int, folds: int, acc_bits: int, output_bits: int, family: str)
         held += Resources(*(getattr(one, name) * pe for name in ("lut", "ff", "bram18", "uram", "dsp")))
     stages = pe * output_bits
     lut = {"one": 1, "bits compared": stages * (acc_bits + 1), "stages": stages, "bits of a fold": output_bits * bits_of(folds)}
+    lut["bits inverted"] = pe * (acc_bits + 1) if output_bits > 1 else 0  # with one stage, the comparison inverts them
     ff = {
         "one": 1,
         "bits compared": stages * (acc_bits + 1),
@@ -211,24 +259,31 @@ READER_DEPTH = 64
 
 
 @cache
-def weight_reader(port_bits: int, words: int, family: str) -> Part:
+def weight_reader(port_bits: int, family: str) -> Part:
     """A memory port with its FIFO; counters and addresses are always as wide."""
-    features = {"one": 1, "bits of a word": port_bits, "bits of counters": bits_of(words + 1)}
+    features = {"one": 1, "bits of a word": port_bits}
     return Part("weight_reader", features, features, memory(READER_DEPTH - 1, port_bits, AUTO, family))
 
 
 @cache
 def replay(width: int, frame: int, times: int, family: str) -> Part:
     address = bits_of(2 * frame)
-    features = {"one": 1, "bits of an address": address, "bits of counters": bits_of(times)}
+    features = {"one": 1, "bits of an address": address, "bits that wrap": _wrapping(2 * frame), "bits of counters": bits_of(times)}
     return Part("replay", features, features, memory(2 * frame, width, AUTO, family))
 
 
 @cache
 def reorder(width: int, outer: int, inner: int, family: str) -> Part:
     address = bits_of(2 * outer * inner)
-    features = {"one": 1, "bits of an address": address, "bits of counters": bits_of(outer) + bits_of(inner)}
+    wrapping = _wrapping(2 * outer * inner)
+    features = {"one": 1, "bits of an address": address, "bits that wrap": wrapping, "bits of counters": bits_of(outer) + bits_of(inner)}
     return Part("reorder", features, features, memory(2 * outer * inner, width, AUTO, family))
+
+
+def _wrapping(words: int) -> int:
+    """Bits of an address from the lowest to change with a memory's length, which is a multiple of a power of two; none where it is one."""
+    lowest = (words & -words).bit_length() - 1
+    return bits_of(words) - lowest
 
 
 def control() -> Part:

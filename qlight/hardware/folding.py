@@ -1,8 +1,8 @@
 """How each layer is folded: PE rows and SIMD columns of its matrix a cycle, where its weights lie, and how its products are made.
 
 A folding is given, or chosen (with all weights on chip) for a number of cycles an image. An entry of one that is given is a list
-[PE, SIMD], or a mapping with `pe` and `simd`, and what is not the default of ``weights``, ``multiply``, ``port_bits`` and ``memory`` of
-`Fold`.
+[PE, SIMD], or a mapping with `pe` and `simd`, and what is not the default of ``weights``, ``multiply``, ``port_bits``, ``memory`` and
+``requantize`` of `Fold`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ RESIDENT, STREAMED = "resident", "streamed"
 #: how products are made: as `qlight.hardware.pipeline.implementation` thinks best, of LUTs, of DSP multipliers, or four a DSP multiplier of
 #: UltraScale+
 AUTO, LUT, DSP, DSP4 = "auto", "lut", "dsp", "dsp4"
+#: how accumulators become codes: by a search among thresholds, or an affine function that gives the same codes (`qlight.hardware.affine`)
+THRESHOLDS, AFFINE = "thresholds", "affine"
+#: bits of codes from which on the affine function is the default where there is one: a bit more doubles the thresholds' memory
+AFFINE_BITS = 5
 _WORDS = {"weights": (RESIDENT, STREAMED), "multiply": (AUTO, LUT, DSP, DSP4), "port_bits": PORT_BITS, "memory": STYLES}
+_WORDS |= {"requantize": (AUTO, THRESHOLDS, AFFINE)}
 
 
 class Fold(NamedTuple):
@@ -41,6 +46,7 @@ class Fold(NamedTuple):
         port_bits: width of the memory port of streamed weights, of `PORT_BITS`.
         memory: of what resident weights' memory is made, of `qlight.hardware.memories.STYLES`; `AUTO`: as its shape says. One of UltraRAM
             has no content before parameters are loaded.
+        requantize: `AUTO`, `THRESHOLDS` or `AFFINE`. In a pipeline `AUTO` is thresholds, of fewer than `AFFINE_BITS` bits or none.
     """
 
     pe: int
@@ -49,10 +55,15 @@ class Fold(NamedTuple):
     multiply: str = AUTO
     port_bits: int = 64
     memory: str = AUTO
+    requantize: str = AUTO
 
     @property
     def streamed(self) -> bool:
         return self.weights == STREAMED
+
+    @property
+    def affine(self) -> bool:
+        return self.requantize == AFFINE
 
     @property
     def entry(self) -> list[int] | dict[str, int | str]:
@@ -161,7 +172,36 @@ def checked(layers: Sequence[Layer], folding: Mapping[str, Any]) -> Folding:
     missing = [name for name in names if name not in folding]
     if missing:
         raise InputError(f"Expected `folding` to have every layer, but {missing[0]!r} is missing; add its (PE, SIMD).")
-    return {layer.name: _checked_fold(layer, folding[layer.name]) for layer in layers}
+    return {layer.name: _requantized(layer, _checked_fold(layer, folding[layer.name])) for layer in layers}
+
+
+def requantization(layer: Layer) -> str:
+    """Of a layer whose folding leaves it open: thresholds or affine, or `AUTO` where codes have few bits or there are none."""
+    if layer.levels.bit_length() < AFFINE_BITS:
+        return AUTO
+    return AFFINE if layer.affine is not None and not layer.affine.missing else THRESHOLDS
+
+
+def affine_lanes(layer: Layer, fold: Fold) -> int:
+    """Accumulators that become codes at a time: the fewest with which a vector's PE results are done before the next PE come."""
+    return min(lanes for lanes in divisors(fold.pe) if fold.pe * fold.simd <= lanes * layer.inputs)
+
+
+def _requantized(layer: Layer, fold: Fold) -> Fold:
+    if fold.requantize == AUTO:
+        return fold._replace(requantize=requantization(layer))
+    if layer.affine is None:
+        raise InputError(
+            f"Expected no `requantize` of {layer.name!r}, whose accumulators are the network's, but got {fold.requantize!r}; leave it out."
+        )
+    if fold.affine and layer.affine.missing:
+        missing = layer.affine.missing
+        raise InputError(
+            f"Expected thresholds of {layer.name!r} that are an affine function of the accumulator, which `requantize` of this folding "
+            f"needs, but {len(missing)} of {layer.outputs} channels have none, the first is {missing[0]}; use a folding with thresholds "
+            "there, or a network of `export --thresholds affine`."
+        )
+    return fold._replace(requantize=AUTO) if not fold.affine and layer.levels.bit_length() < AFFINE_BITS else fold
 
 
 def _checked_fold(layer: Layer, fold: Any) -> Fold:
@@ -217,14 +257,16 @@ def cost(layer: Layer, fold: Fold) -> int:
 
     Two a product of single bits (1.6 to 2 were measured with Yosys for 1 x 1 and 2 x 2 bits), one a bit of a comparator with its memory, of
     which every PE has one a bit of its codes, and three a bit of a beat where the window must be converted: a SIMD that does not divide the
-    channels.
+    channels. Of an affine function one a bit of the accumulators that wait for it, and eight a bit of one that is computed.
     """
     products = 2 * fold.pe * fold.simd * layer.node.weight_bits * layer.source.bits
-    comparisons = fold.pe * layer.levels.bit_length() * layer.accumulator.bits
+    bits = fold.pe + 8 * affine_lanes(layer, fold) if fold.affine else fold.pe * layer.levels.bit_length()
+    comparisons = bits * layer.accumulator.bits
     converted = layer.windowed and layer.source.channels % fold.simd != 0
     return products + comparisons + (3 * fold.simd * layer.source.bits if converted else 0)
 
 
 def _smallest(layer: Layer, target: int) -> Fold:
-    legal = (Fold(pe, simd) for simd in divisors(layer.inputs) for pe in divisors(layer.outputs))
+    how = requantization(layer)
+    legal = (Fold(pe, simd, requantize=how) for simd in divisors(layer.inputs) for pe in divisors(layer.outputs))
     return min((fold for fold in legal if layer_cycles(layer, fold) <= target), key=lambda fold: (cost(layer, fold), fold.pe))

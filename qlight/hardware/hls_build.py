@@ -6,7 +6,8 @@ hls/             the units, the generated qlight_hls.cpp, what its memories hold
 adapter/         qlight_top.sv, the ports of the RTL around the Verilog of Vitis HLS
 run_hls.tcl      the script of Vitis HLS, which puts Verilog with the adapter into verilog/
 vivado/          scripts for a board, where one was given; they need verilog/
-parameters.bin   the parameter word stream, the RTL's
+parameters.bin   the parameter word stream, the RTL's; with weights in UltraRAM it is loaded before the first image
+dram/            the weights of streamed layers, the RTL's
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ import numpy as np
 
 from qlight.errors import InputError
 from qlight.hardware.boards import load_board
-from qlight.hardware.build import PARAMETERS, describe, read_pipeline
+from qlight.hardware.build import DRAM, PARAMETERS, describe, read_pipeline
 from qlight.hardware.cycles import cycles
 from qlight.hardware.folders import hash_of, read_manifest, whole_folder, write_manifest
 from qlight.hardware.graphs import GRAPH
-from qlight.hardware.hls_adapter import CELLS, adapter
+from qlight.hardware.hls_adapter import CELLS, STREAMED_CELLS, adapter
 from qlight.hardware.hls_memory import initializers
 from qlight.hardware.hls_scripts import SCRIPT, script
 from qlight.hardware.hls_top import HEADER, SOURCE, header, source
-from qlight.hardware.packing import parameter_words
-from qlight.hardware.pipeline import Pipeline, make_pipeline
-from qlight.hardware.sources import cell_sources, unit_sources
+from qlight.hardware.packing import dram_file, dram_weights, parameter_words
+from qlight.hardware.pipeline import Pipeline, check_board, make_pipeline
+from qlight.hardware.sources import cell_sources, port_sources, unit_sources
 from qlight.hardware.top import TOP_FILE
 from qlight.hardware.vivado import VIVADO, vivado_files
 from qlight.intgraph import Graph, execute
@@ -69,6 +70,10 @@ class HlsBuild:
         """uint32: the parameter word stream of the folder."""
         return np.fromfile(self.folder / PARAMETERS, "<u4").astype(np.uint32)
 
+    def weights(self) -> list[np.ndarray]:
+        """uint8: what lies in DRAM for each streamed layer, in the order of the memory ports."""
+        return [np.fromfile(self.folder / DRAM / dram_file(unit), np.uint8) for unit in self.pipeline.streamed]
+
 
 def write_hls_build(
     graph: Graph,
@@ -81,7 +86,7 @@ def write_hls_build(
 
     Args:
         folder: is made; an older build is replaced, anything else that is there refused.
-        folding, target_cycles: see `make_pipeline`; weights must be resident, and not in UltraRAM.
+        folding, target_cycles: see `make_pipeline`.
         board: name or file of a board (`qlight.hardware.boards`), whose part and clock the script has, and whose scripts of Vivado are
             added; None: part and clock are given when it runs.
 
@@ -90,6 +95,8 @@ def write_hls_build(
     """
     known = None if board is None else load_board(board)
     pipeline = make_pipeline(graph, folding, target_cycles)
+    if known is not None:
+        check_board(pipeline, known)
     text = _generated(pipeline)
     geometry = _geometry(pipeline, {**unit_sources(), **text})
     folder = Path(folder)
@@ -105,9 +112,12 @@ def write_hls_build(
         (part / SCRIPT).write_text(script(known), encoding="ascii")
         if board is not None:
             (part / VIVADO).mkdir()
-            for name, content in vivado_files(board, adapter(pipeline, graph.content_hash, geometry), VERILOG).items():
+            for name, content in vivado_files(board, adapter(pipeline, graph.content_hash, geometry), VERILOG, pipeline.streamed).items():
                 (part / VIVADO / name).write_text(content, encoding="utf-8")
         parameter_words(pipeline).astype("<u4").tofile(part / PARAMETERS)
+        for name, content in dram_weights(pipeline):
+            (part / DRAM).mkdir(exist_ok=True)
+            content.tofile(part / DRAM / name)
         graph.save(part / GRAPH)
         manifest = describe(pipeline, geometry, FORMAT, known)
         write_manifest(part, manifest)
@@ -145,24 +155,34 @@ def _geometry(pipeline: Pipeline, sources: Mapping[str, str]) -> str:
 
 def _adapter_files(pipeline: Pipeline, geometry: str) -> dict[str, str]:
     cells = cell_sources()
-    top = adapter(pipeline, graph_hash=pipeline.graph.content_hash, geometry_hash=geometry)
-    return {**{f"{name}.sv": cells[f"{name}.sv"] for name in CELLS}, TOP_FILE: top}
+    names = (*CELLS, *STREAMED_CELLS) if pipeline.streamed else CELLS
+    found = {f"{name}.sv": cells[f"{name}.sv"] for name in names} | (port_sources() if pipeline.streamed else {})
+    return found | {TOP_FILE: adapter(pipeline, graph_hash=pipeline.graph.content_hash, geometry_hash=geometry)}
 
 
 def _vectors(pipeline: Pipeline) -> str:
-    """Random images, and what the reference executor makes of them."""
+    """Random images, what the reference executor makes of them, and parameters that memories do not hold after configuration."""
     images = np.random.default_rng(0).integers(0, 256, (VECTORS, *pipeline.graph.input.shape), dtype=np.uint8)
-    words = images.reshape(-1).view("<u4").tolist()
     model = cycles(pipeline)
-    most = 3 * (model.latency + VECTORS * model.image) // 2 + 1000
+    words = [] if pipeline.preset else parameter_words(pipeline).tolist()
+    dram = [content.view("<u4").tolist() for _, content in dram_weights(pipeline)]
+    most = 3 * (model.latency + VECTORS * model.image) // 2 + len(words) + 2 * max(map(len, dram), default=0) + 1000
     return "\n".join(
         [
             "// Generated by qlight: random images, four bytes a word, and their accumulators by the reference executor.",
             "#pragma once",
             f"constexpr int VECTORS = {VECTORS};",
             f"constexpr long long MOST_CALLS = {most};",
-            f"const unsigned IMAGES[] = {{{', '.join(f'{word:#x}' for word in words)}}};",
+            _array("IMAGES", images.reshape(-1).view("<u4").tolist()),
             f"const int ACCUMULATORS[] = {{{', '.join(map(str, execute(pipeline.graph, images).ravel().tolist()))}}};",
+            _array("PARAMETERS", words),
+            *(_array(f"WEIGHTS{port}", content) for port, content in enumerate(dram)),
+            f"const unsigned* const WEIGHTS[] = {{{', '.join([f'WEIGHTS{port}' for port in range(len(dram))] or ['nullptr'])}}};",
             "",
         ]
     )
+
+
+def _array(name: str, words: list[int]) -> str:
+    """C++ has no arrays without elements."""
+    return f"const unsigned {name}[] = {{{', '.join(f'{word:#x}' for word in words or [0])}}};"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NoReturn
 
 from qlight.errors import InputError
+from qlight.hardware.affine import AffineForm, affine_form
 from qlight.intgraph import Conv2d, Flatten, Graph, Linear, MaxPool, Node, Threshold
+from qlight.intgraph.encodings import accumulator_range, code_range, weight_range
 from qlight.intgraph.nodes import TensorType
 
 #: pixels' bytes and parameter words come in beats of this many bytes
@@ -88,6 +91,17 @@ class Layer:
     def levels(self) -> int:
         """Thresholds a channel: 0 for the last layer."""
         return 0 if self.threshold is None else self.threshold.thresholds.shape[1]
+
+    @cached_property
+    def affine(self) -> AffineForm | None:
+        """The affine form of its thresholds, which some channels may be missing; None for the last layer."""
+        return None if self.threshold is None else affine_form(self.threshold, self.accumulator.bits, *self.reach)
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The smallest and the largest accumulator that any weights and activations of these types give."""
+        weights = weight_range(self.node.weight_encoding, self.node.weight_bits)
+        return accumulator_range(self.inputs, weights, *code_range(self.source.encoding, self.source.bits))
 
 
 def layers(graph: Graph) -> tuple[Layer, ...]:

@@ -1,7 +1,7 @@
 """What can be chosen for a layer on a board, with the cycles, resources and DRAM bytes of each choice.
 
 A choice is a legal fold: PE and SIMD, weights resident or streamed, products of LUTs or DSP slices; and of what its weight memory is made.
-What lies between two layers (a FIFO and a width converter) depends on the PE of one and the input lanes of the other alone: a `Link`.
+What lies between two layers (a FIFO and a width converter) depends on the lanes of one's output and of the other's input alone: `Links`.
 Depths of FIFOs are bounds here, as they depend on the whole pipeline (`qlight.hardware.fifos`): a row of the map behind a pool, two pixels
 without one, a whole image before a dense layer.
 """
@@ -15,7 +15,19 @@ from math import prod
 
 from qlight.hardware.boards import KINDS, ULTRASCALE, Board, Resources
 from qlight.hardware.features import reader_registers
-from qlight.hardware.folding import DSP, DSP4, LUT, RESIDENT, STREAMED, Fold, divisors, dram_words, layer_cycles, window_lanes
+from qlight.hardware.folding import (
+    DSP,
+    DSP4,
+    LUT,
+    RESIDENT,
+    STREAMED,
+    Fold,
+    divisors,
+    dram_words,
+    layer_cycles,
+    requantization,
+    window_lanes,
+)
 from qlight.hardware.layers import Layer
 from qlight.hardware.memories import AUTO, BLOCK, DISTRIBUTED, ULTRA
 from qlight.hardware.pipeline import _append_layer, _convert, _queue, implementation
@@ -31,6 +43,7 @@ class Choice:
     Attributes:
         fold: as `make_pipeline` takes it, with the memory of resident weights.
         lanes: codes a beat that it reads.
+        given: codes a beat that it writes.
         cycles: an image.
         dram_bytes: an image.
         resources: of its units, without the `Link` before it.
@@ -38,32 +51,36 @@ class Choice:
 
     fold: Fold
     lanes: int
+    given: int
     cycles: int
     dram_bytes: int
     resources: Resources
 
 
 def choices(layers: Sequence[Layer], index: int, board: Board) -> list[Choice]:
-    """All choices for a layer but those that another one with the same PE and lanes is at least as good as in everything."""
+    """All choices for a layer but those that another one with the same lanes on both sides is at least as good as in everything."""
     layer = layers[index]
     found: dict[tuple[int, int], list[Choice]] = {}
     for fold in folds(layer, board):
         lanes = needed_lanes(layer, fold)
-        *others, unit_of_style = sorted(_units(layers, index, fold, lanes), key=lambda unit: isinstance(unit, Mvtu))
+        units = _units(layers, index, fold, lanes)
+        given = units[-1].target.lanes
+        *others, unit_of_style = sorted(units, key=lambda unit: isinstance(unit, Mvtu))
         rest = weighed([reader_registers(1, together=False)], model()["coefficients"]) if fold.streamed else Resources()
         for unit in others:
             rest += unit_resources(unit, board.family)
         for style in styles(fold, board):
             total = rest + unit_resources(unit_of_style, board.family, None if style == AUTO else style)
             bytes_read = dram_words(layer, fold) * fold.port_bits // 8
-            choice = Choice(fold._replace(memory=style), lanes, layer_cycles(layer, fold), bytes_read, total)
-            found.setdefault((fold.pe, lanes), []).append(choice)
+            choice = Choice(fold._replace(memory=style), lanes, given, layer_cycles(layer, fold), bytes_read, total)
+            found.setdefault((given, lanes), []).append(choice)
     return [choice for group in found.values() for choice in _not_worse(group)]
 
 
 def folds(layer: Layer, board: Board) -> list[Fold]:
     """All legal folds; products of LUTs and of DSP slices only where they are made differently."""
     found = []
+    how = requantization(layer)
     for pe in divisors(layer.outputs):
         for simd in divisors(layer.inputs):
             made: dict[int, str] = {}
@@ -71,7 +88,7 @@ def folds(layer: Layer, board: Board) -> list[Fold]:
                 made.setdefault(implementation(layer, simd, multiply), multiply)
             for multiply in made.values():
                 for weights in (RESIDENT, STREAMED):
-                    found.append(Fold(pe, simd, weights, multiply, board.port_bits))
+                    found.append(Fold(pe, simd, weights, multiply, board.port_bits, requantize=how))
     return found
 
 

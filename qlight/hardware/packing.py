@@ -5,6 +5,7 @@ Its thresholds are searched bit by bit, so they are sorted as a growing code pas
 of the search has a memory of its own in every PE: in row nf * 2^s + code, with the s upper bits of the code, threshold
 (2 * code + 1) * 2^(OUTPUT_BITS - 1 - s) - 1 of channel nf * PE + pe, in ACC_BITS + 1 bits; in stage 0 the direction bit (1: d = -1) is on
 top. The word stream has the weights' rows in 32-bit words, then every channel's sorted thresholds with its direction; unit after unit.
+A layer with an affine form has in their place, in a memory a lane, {B, M} of channel row * LANES + lane, and three words a channel.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from qlight.hardware.affine import MULTIPLIER_BITS, OFFSET_BITS
 from qlight.hardware.layers import Layer
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Mvtu, Pool, StreamedMvtu
+from qlight.hardware.units import LOADED, Affine, Mvtu, Pool, StreamedMvtu
 from qlight.intgraph.nodes import Array
 
 WORD_BITS = 32
@@ -33,6 +35,10 @@ def memory_files(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
                 yield weight_file(unit), hex_lines(weight_rows(layer, unit), unit.row_bits)
             for pe, stage in itertools.product(range(unit.pe if unit.levels else 0), range(unit.output_bits)):
                 yield threshold_file(threshold_folder(unit), pe, stage), _threshold_memory(layer, unit, pe, stage)
+        elif isinstance(unit, Affine):
+            rows = affine_rows(layer)
+            for lane in range(unit.lanes):
+                yield affine_file(affine_folder(unit), lane), hex_lines(rows[lane :: unit.lanes], 8 * rows.shape[1])
         else:
             yield direction_file(unit), hex_lines(pack_bits(_falling(layer)[None]), unit.channels)
 
@@ -41,8 +47,8 @@ def parameter_words(pipeline: Pipeline) -> Array:
     """uint32: the words that load a network at run time, in the order of the units.
 
     A unit's words: its weight rows, each padded to whole words, least significant first; for every channel in order (nf, then pe) its
-    thresholds, sign-extended, and a word with the direction in bit 0. A pool's: bit c % 32 of word c // 32 for channel c. Weights in DRAM
-    are not among them (`dram_weights`).
+    thresholds, sign-extended, and a word with the direction in bit 0. Those of an affine unit: {B, M} of every channel in order. A pool's:
+    bit c % 32 of word c // 32 for channel c. Weights in DRAM are not among them (`dram_weights`).
     """
     found = [np.empty(0, np.uint32)]
     for unit, layer in _loaded(pipeline):
@@ -52,6 +58,8 @@ def parameter_words(pipeline: Pipeline) -> Array:
             if unit.levels:
                 rows = np.concatenate([sorted_thresholds(layer), _falling(layer)[:, None]], axis=1)
                 found.append(rows.astype("<i4").view("<u4").ravel())
+        elif isinstance(unit, Affine):
+            found.append(_words(affine_rows(layer)))
         else:
             found.append(_words(pack_bits(_falling(layer)[None])))
     words = np.concatenate(found).astype(np.uint32)
@@ -88,6 +96,16 @@ def threshold_file(prefix: str, pe: int, stage: int) -> str:
     return f"{prefix}{pe}_{stage}.mem"
 
 
+def affine_folder(unit: Affine) -> str:
+    """What the names of an affine unit's files begin with: a folder."""
+    return f"{unit.name}/"
+
+
+def affine_file(prefix: str, lane: int) -> str:
+    """Name of the memory file of a lane, as qlight_affine makes it from its AFFINE_FILE."""
+    return f"{prefix}{lane}.mem"
+
+
 def direction_file(unit: Pool) -> str:
     """File name of a pool's directions."""
     return f"{unit.name}.directions.mem"
@@ -110,6 +128,15 @@ def sorted_thresholds(layer: Layer) -> Array:
     assert layer.threshold is not None
     ascending = np.sort(layer.threshold.thresholds, axis=1)
     return np.where(_falling(layer)[:, None] == 1, ascending[:, ::-1], ascending)
+
+
+def affine_rows(layer: Layer) -> Array:
+    """uint8, channels x 9: {B, M} of every channel, little-endian."""
+    form = layer.affine
+    assert form is not None
+    assert not form.missing, "make_pipeline refuses such a folding"
+    bits = [(values[:, None] >> np.arange(width)) & 1 for values, width in ((form.multiplier, MULTIPLIER_BITS), (form.offset, OFFSET_BITS))]
+    return pack_bits(np.concatenate(bits, axis=1))
 
 
 def _threshold_memory(layer: Layer, unit: Mvtu, pe: int, stage: int) -> str:
@@ -160,9 +187,9 @@ def _falling(layer: Layer) -> Array:
     return (layer.threshold.direction < 0).astype(np.int64)
 
 
-def _loaded(pipeline: Pipeline) -> Iterator[tuple[Mvtu | Pool, Layer]]:
+def _loaded(pipeline: Pipeline) -> Iterator[tuple[Mvtu | Affine | Pool, Layer]]:
     """The units that have parameters, in order, with their layers."""
     by_name = {layer.name: layer for layer in pipeline.layers}
     for unit in pipeline.units:
-        if isinstance(unit, Mvtu) or (isinstance(unit, Pool) and unit.directed):
+        if isinstance(unit, LOADED) and (not isinstance(unit, Pool) or unit.directed):
             yield unit, by_name[unit.layer]

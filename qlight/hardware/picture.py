@@ -9,13 +9,13 @@ from qlight.errors import InputError
 from qlight.files import whole_file
 from qlight.hardware.cycles import Cycles, cycles
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import IMPLEMENTATIONS, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from qlight.hardware.units import IMPLEMENTATIONS, Affine, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 
 FORMATS = (".png", ".svg", ".pdf")
 _COLORS = {Fifo: "#d8dee9", Dwc: "#e5d3b3", Swg: "#b8d8ba", Mvtu: "#a8c5e8", Pool: "#e3b9c8"}
-_COLORS |= {Replay: "#c9d9c3", Reorder: "#c9d9c3", StreamedMvtu: "#8fb2dd"}
+_COLORS |= {Replay: "#c9d9c3", Reorder: "#c9d9c3", StreamedMvtu: "#8fb2dd", Affine: "#c5b8dd"}
 _NAMES = {Fifo: "FIFO", Dwc: "DWC", Swg: "SWG", Mvtu: "MVTU", Pool: "pool"}
-_NAMES |= {Replay: "replay", Reorder: "reorder", StreamedMvtu: "MVTU, DRAM"}
+_NAMES |= {Replay: "replay", Reorder: "reorder", StreamedMvtu: "MVTU, DRAM", Affine: "affine"}
 #: inches of a box with its arrow, and of a row
 _STEP, _ROW, _BOX = 1.75, 1.0, 1.25
 
@@ -66,6 +66,8 @@ def describe(unit: Unit) -> str:
         return f"{unit.times:,} times\n{unit.frame:,} beats"
     if isinstance(unit, Reorder):
         return f"{unit.outer:,} x {unit.inner:,}"
+    if isinstance(unit, Affine):
+        return f"{unit.channels:,} channels"
     if isinstance(unit, Pool):
         return "2 x 2, " + ("max or min" if unit.directed else "max")
     return f"{unit.source.lanes} to {unit.target.lanes}"

@@ -11,14 +11,16 @@ from typing import Any
 from qlight.errors import InputError
 from qlight.hardware.boards import Board
 from qlight.hardware.fifos import depths
-from qlight.hardware.folding import AUTO, DSP4, LUT, Fold, Folding, checked, choose, window_lanes
+from qlight.hardware.folding import AUTO, DSP4, LUT, Fold, Folding, affine_lanes, checked, choose, window_lanes
 from qlight.hardware.layers import BEAT_BYTES, Layer, layers
 from qlight.hardware.units import (
     FOUR,
+    LOADED,
     MULTIPLY,
     PACKED,
     PLANES,
     XNOR,
+    Affine,
     Dwc,
     Fifo,
     Mvtu,
@@ -63,7 +65,7 @@ class Pipeline:
     @cached_property
     def words(self) -> int:
         """Parameter words that a load takes."""
-        return sum(unit.words for unit in self.units if isinstance(unit, Mvtu | Pool))
+        return sum(unit.words for unit in self.units if isinstance(unit, LOADED))
 
     @property
     def preset(self) -> bool:
@@ -185,7 +187,12 @@ def _append_layer(units: list[Unit], layer: Layer, fold: Fold, stream: Stream, f
         stream = _repeat(units, name, stream, times)
     units.append(_mvtu(layer, fold, stream))
     stream = units[-1].target
-    if times > 1 and layer.vectors > 1:
+    disordered = times > 1 and layer.vectors > 1
+    if fold.affine:
+        stream = _requantize(units, layer, fold, stream, layer.vectors if disordered else 1)
+        if disordered:  # whole beats, as those of another pixel may follow
+            stream = _convert(units, f"{name}_code_dwc", name, stream, fold.pe)
+    if disordered:
         units.append(Reorder(f"{name}_reorder", name, stream, stream, times, layer.vectors))
     for pool in layer.pools:
         pooled = Stream(stream.bits, stream.lanes, (pool.height // 2) * (pool.width // 2) * pool.channels // stream.lanes)
@@ -203,9 +210,19 @@ def _repeat(units: list[Unit], name: str, stream: Stream, times: int) -> Stream:
     return repeated
 
 
+def _requantize(units: list[Unit], layer: Layer, fold: Fold, stream: Stream, repeat: int) -> Stream:
+    """Accumulators become codes by an affine function, as few at a time as keep up with the MVTU."""
+    assert layer.threshold is not None
+    stream = _convert(units, f"{layer.name}_acc_dwc", layer.name, stream, affine_lanes(layer, fold))
+    codes = Stream(layer.threshold.bits, stream.lanes, stream.beats)
+    group = (fold.pe if repeat > 1 else layer.outputs) // stream.lanes
+    units.append(Affine(f"{layer.name}_affine", layer.name, stream, codes, layer.outputs, group, repeat))
+    return codes
+
+
 def _mvtu(layer: Layer, fold: Fold, stream: Stream) -> Mvtu:
     accumulator = layer.accumulator.bits
-    output_bits = 0 if layer.threshold is None else layer.threshold.bits
+    output_bits = 0 if layer.threshold is None or fold.affine else layer.threshold.bits
     resident = Mvtu(
         layer.name,
         layer.name,

@@ -25,6 +25,7 @@ from qlight.intgraph import Graph
 #: of `LIMITED`, as headings
 HEADINGS = {"lut": "LUT", "ff": "FF", "bram18": "BRAM36", "uram": "URAM", "dsp": "DSP", "dram": "DRAM"}
 FORMAT = "qlight-plan"
+_MOST_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Plan:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As JSON has it; ``folding`` is what `export --folding` takes."""
+        """As JSON has it; `load_folding` reads it again."""
         return {
             "format": FORMAT,
             "graph_hash": self.graph_hash,
@@ -168,11 +169,36 @@ class Plan:
         console.print(table)
         lines = [f"estimated {self.fps:,.0f} images a second; slowest layer: {self.bottleneck}; scarcest: {HEADINGS[self.scarcest]}"]
         lines.append("LUT and FF are the model's of Yosys, not the vendor's; the budget leaves out what the block design takes")
+        if affine := [layer.name for layer in self.layers if layer.choice.fold.affine]:
+            lines.append(f"codes by an affine function in place of thresholds: {', '.join(affine)}")
         if any(layer.choice.fold.memory == ULTRA for layer in self.layers):
             lines.append("weights in UltraRAM have no reset value: load parameters before the first image")
         if not self.proven:
             lines.append("the solver ran out of time: there may be a better design")
         console.print("\n".join(lines))
+
+
+def load_folding(path: str | Path, argument: str) -> dict[str, Any]:
+    """The ``folding`` of a file that `Plan.save` wrote, as `make_pipeline` takes it.
+
+    Args:
+        argument: what messages call ``path``.
+
+    Raises:
+        InputError: the file cannot be read, or is none.
+    """
+    expected = f"Expected `{argument}` to be a file of `hardware plan --out`"
+    try:
+        if Path(path).stat().st_size > _MOST_BYTES:
+            raise InputError(f"{expected}, but {str(path)!r} has {Path(path).stat().st_size} bytes; plan again.")
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{expected}, but {str(path)!r} cannot be read ({error.strerror}); name one that is there.") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{expected}, but {str(path)!r} is not JSON ({error}); plan again.") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("folding"), dict):
+        raise InputError(f"{expected}, but {str(path)!r} is none; plan again.")
+    return found["folding"]
 
 
 def make_plan(graph: Graph, board: Board, fps: float | None = None, options: Sequence[Sequence[Choice]] | None = None) -> Plan:

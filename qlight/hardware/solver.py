@@ -19,6 +19,7 @@ import numpy as np
 from qlight.errors import InputError
 from qlight.hardware.boards import KINDS, Board, Resources
 from qlight.hardware.features import control, reader_registers
+from qlight.hardware.folding import THRESHOLDS, requantization
 from qlight.hardware.layers import BEAT_BYTES, Layer
 from qlight.hardware.options import Choice, Links, choices
 from qlight.hardware.resources import model, weighed
@@ -69,31 +70,29 @@ class Solver:
         """The fewest cycles, and the smallest of such designs.
 
         Raises:
-            InputError: no design fits; the message names the layer and the resource.
+            InputError: no design fits; the message names the layer and the resource. Or none was found in time.
         """
         slowest = max(max(choice.cycles for choice in of) for of in self.options)
         if self._program(slowest).hopeless():
             raise self._impossible(slowest)
         least = max(self.floor, max(min(choice.cycles for choice in of) for of in self.options))
         steps = sorted({max(least, choice.cycles) for of in self.options for choice in of})
-        low, high, proven = 0, len(steps) - 1, True
+        low, high, proven, known = 0, len(steps) - 1, True, None
         while low < high:
             middle = (low + high) // 2
             found, sure = self._program(steps[middle]).solve(feasible=True)
             proven &= sure
-            low, high = (low, middle) if found is not None else (middle + 1, high)
-        if low == len(steps) - 1 and self._program(steps[low]).solve(feasible=True)[0] is None:
-            raise self._impossible(steps[low])
-        return self._design(steps[low], proven)
+            low, high, known = (low, middle, found) if found is not None else (middle + 1, high, known)
+        return self._design(steps[low], proven, known or self._some(steps[low]))
 
     def smallest(self, fps: float) -> Solution:
         """The smallest design that reaches a frame rate.
 
         Raises:
-            InputError: no design reaches it; the message names the layer, or the layer and the resource.
+            InputError: no design reaches it; the message names the layer, or the layer and the resource. Or none was found in time.
         """
         if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps < 1e12:
-            raise InputError(f"Expected `fps` to be a positive number of images a second, but got {fps!r}.")
+            raise InputError(f"Expected `fps` to be a positive number of images a second, but got {fps!r}; leave it out for the most.")
         allowed = int(self.board.clock_mhz * 1e6 / fps)
         least_of = [min(choice.cycles for choice in of) for of in self.options]
         needs = [(cycles, f"layer {layer.name!r}") for cycles, layer in zip(least_of, self.layers, strict=True)]
@@ -104,18 +103,29 @@ class Solver:
                 f"Expected `fps` of at most {most:,.0f} on {self.board.title}, since {what} takes {least:,} cycles an image at best and "
                 f"the clock is {self.board.clock_mhz:g} MHz, but got {fps:g}; ask for fewer."
             )
-        if self._program(allowed).solve(feasible=True)[0] is None:
-            raise self._impossible(allowed, fps)
-        return self._design(allowed, True)
+        return self._design(allowed, True, self._some(allowed, fps))
 
-    def _design(self, cycles: int, proven: bool) -> Solution:
-        program = self._program(cycles)
-        found, sure = program.solve()
-        assert found is not None
+    def _some(self, cycles: int, fps: float | None = None) -> list[Choice]:
+        """Any design of so many cycles."""
+        found, sure = self._program(cycles).solve(feasible=True)
+        if found is None and not sure:
+            raise InputError(
+                f"Expected to find a design for {self.board.title}, or that there is none, within {_SECONDS:g} seconds a program, but "
+                "neither was found; take a larger board, or try again on an idle machine."
+            )
+        if found is None:
+            raise self._impossible(cycles, fps)
+        return found
+
+    def _design(self, cycles: int, proven: bool, known: list[Choice]) -> Solution:
+        """The smallest design of so many cycles; ``known``, where none is found in time."""
+        found, sure = self._program(cycles).solve()
+        if found is None:
+            found, sure = known, False
         links, lanes = [], BEAT_BYTES
         for index, choice in enumerate(found):
             links.append(self.links.of(index, lanes, choice.lanes))
-            lanes = choice.fold.pe
+            lanes = choice.given
         read = sum(choice.dram_bytes for choice in found) / self.board.dram_bytes_per_cycle
         taken = max(self.floor, int(np.ceil(read)), *(choice.cycles for choice in found))
         return Solution(tuple(found), tuple(links), taken, proven and sure)
@@ -128,22 +138,23 @@ class Solver:
         program = self._program(cycles)
         short, needed, found = program.shortest()
         amounts = [program.amount(choice, short) for choice in found]
-        layer = self.layers[int(np.argmax(amounts))].name
+        layer = self.layers[int(np.argmax(amounts))]
+        instead = "ask for fewer" if fps is not None else "fewer bits or channels"
+        if requantization(layer) == THRESHOLDS:
+            instead += ", or a network of `export --thresholds affine`"
         wanted = f" at {fps:g} images a second" if fps is not None else ""
         least = "needs at least" if program.alone else "needs"
-        unit, scale = {"bram18": ("", 0.5), "dram": ("", 1 / max(cycles, 1))}.get(short, ("", 1))
-        have = program.budget[short] * scale
-        words = {"bram18": "blocks of 36 Kbit", "dram": "bytes a cycle", "uram": "blocks"}.get(short, unit)
+        scale = {"bram18": 0.5, "dram": 1 / max(cycles, 1)}.get(short, 1)
+        need, have, most = (f"{amount * scale:,.1f}".removesuffix(".0") for amount in (needed, program.budget[short], max(amounts)))
+        words = {"bram18": "blocks of 36 Kbit", "dram": "bytes a cycle", "uram": "blocks"}.get(short, NAMES[short])
         return InputError(
-            f"Expected a board with more {NAMES[short]} than {self.board.title}, since the network{wanted} {least} {needed * scale:,.1f} of"
-            f" {have:,.1f} usable {words}".rstrip()
-            + f", most of it, {max(amounts) * scale:,.1f}, for layer {layer!r}; take a larger board"
-            + (", or ask for fewer." if fps is not None else ", or fewer bits or channels.")
+            f"Expected a board with more {NAMES[short]} than {self.board.title}, since the network{wanted} {least} {need} of {have} usable "
+            f"{words}, most of it, {most}, for layer {layer.name!r}; take a larger board, or {instead}."
         )
 
 
 class _Program:
-    """The mixed-integer program for a number of cycles: a 0 or 1 for every choice, and a flow from each PE to the lanes behind it."""
+    """The mixed-integer program for a number of cycles: a 0 or 1 for every choice, and a flow from lanes that it gives to lanes behind."""
 
     def __init__(self, solver: Solver, options: list[list[Choice]], cycles: int) -> None:
         self.options, self.cycles = options, cycles
@@ -151,11 +162,11 @@ class _Program:
         self.budget = {kind: getattr(solver.board.budget, kind) - getattr(fixed, kind) for kind in KINDS}
         self.budget["dram"] = int(solver.board.dram_bytes_per_cycle * cycles)
         self.alone = True
-        #: columns: (layer, choice) first, then (layer, PE before, lanes) with what lies between
+        #: columns: (layer, choice) first, then (layer, lanes before, lanes) with what lies between
         self.flat = [(index, choice) for index, of in enumerate(options) for choice in of]
         self.flows: list[tuple[int, int, int, Resources]] = []
         for index, of in enumerate(options):
-            before = {BEAT_BYTES} if index == 0 else {choice.fold.pe for choice in options[index - 1]}
+            before = {BEAT_BYTES} if index == 0 else {choice.given for choice in options[index - 1]}
             for given in sorted(before):
                 for needed in sorted({choice.lanes for choice in of}):
                     self.flows.append((index, given, needed, solver.links.of(index, given, needed)))
@@ -229,7 +240,7 @@ class _Program:
         for index, choice in enumerate(found):
             link = next(flow[3] for flow in self.flows if flow[:3] == (index, given, choice.lanes))
             total += self.amount(choice, kind) + getattr(link, kind, 0)
-            given = choice.fold.pe
+            given = choice.given
         return total
 
     def _run(self, objective: np.ndarray, limits: list[str]) -> tuple[list[Choice] | None, bool]:
@@ -262,7 +273,7 @@ class _Program:
         return chosen, not late
 
     def _structure(self) -> tuple[list[dict[int, float]], list[float], list[float]]:
-        """One choice a layer; as much flow out of a PE and into lanes as is chosen of them."""
+        """One choice a layer; as much flow out of lanes and into lanes as is chosen of them."""
         rows: list[dict[int, float]] = []
         low: list[float] = []
         first_flow = len(self.flat)
@@ -281,7 +292,7 @@ class _Program:
             if index:
                 for given in {flow[1] for _, flow in flows}:
                     row = {column: 1.0 for column, flow in flows if flow[1] == given}
-                    row |= {column: -1.0 for column, (of, choice) in enumerate(self.flat) if of == index - 1 and choice.fold.pe == given}
+                    row |= {column: -1.0 for column, (of, choice) in enumerate(self.flat) if of == index - 1 and choice.given == given}
                     add(row, 0.0)
         return rows, low, list(low)
 

@@ -10,15 +10,23 @@ from qlight.errors import InputError
 
 #: the cells of a top level, one file each
 CELLS = (
-    *("qlight_control", "qlight_dot", "qlight_dwc", "qlight_fifo", "qlight_mvtu", "qlight_mvtu_stream", "qlight_pool", "qlight_reorder"),
-    *("qlight_replay", "qlight_swg", "qlight_threshold", "qlight_weight_reader", "qlight_weight_registers"),
+    *("qlight_affine", "qlight_control", "qlight_dot", "qlight_dwc", "qlight_fifo", "qlight_mvtu", "qlight_mvtu_stream", "qlight_pool"),
+    *("qlight_reorder", "qlight_replay", "qlight_swg", "qlight_threshold", "qlight_weight_reader", "qlight_weight_registers"),
+)
+#: what lies between them and the processing system in the open flow (qlight.bitstream.openxc7), which takes qlight_fifo from above too
+SHELL_CELLS = (
+    *("qlight_axi3_lite", "qlight_dma", "qlight_dma_read", "qlight_dma_registers", "qlight_dma_write", "qlight_reset", "qlight_shell"),
 )
 
 #: the units of the HLS twin, and its test bench
 UNITS = (
-    *("qlight_codes.hpp", "qlight_dot.hpp", "qlight_dwc.hpp", "qlight_mvtu.hpp", "qlight_pool.hpp", "qlight_swg.hpp"),
-    *("qlight_threshold.hpp", "testbench.cpp"),
+    *("qlight_codes.hpp", "qlight_affine.hpp", "qlight_dot.hpp", "qlight_dwc.hpp", "qlight_mvtu.hpp", "qlight_mvtu_stream.hpp"),
+    "qlight_pool.hpp",
+    *("qlight_reorder.hpp", "qlight_replay.hpp", "qlight_swg.hpp", "qlight_threshold.hpp", "qlight_weight_reader.hpp", "testbench.cpp"),
 )
+
+#: what the adapter around the HLS twin needs for memory ports
+PORT_CELLS = ("qlight_hls_bases", "qlight_hls_port")
 
 
 def rtl_folder() -> Path:
@@ -48,6 +56,15 @@ def cell_sources() -> dict[str, str]:
     return _texts(rtl_folder(), [f"{cell}.sv" for cell in CELLS], "cell")
 
 
+def shell_sources() -> dict[str, str]:
+    """The text of every cell of the open flow's shell by file name.
+
+    Raises:
+        InputError: a cell is missing.
+    """
+    return _texts(rtl_folder(), [f"{cell}.sv" for cell in SHELL_CELLS], "cell")
+
+
 def unit_sources() -> dict[str, str]:
     """The text of every file of the HLS twin by file name.
 
@@ -55,6 +72,15 @@ def unit_sources() -> dict[str, str]:
         InputError: a file is missing.
     """
     return _texts(hls_folder(), UNITS, "unit")
+
+
+def port_sources() -> dict[str, str]:
+    """The text of the cells for memory ports around the HLS twin, by file name.
+
+    Raises:
+        InputError: a cell is missing.
+    """
+    return _texts(hls_folder() / "adapter", [f"{cell}.sv" for cell in PORT_CELLS], "cell")
 
 
 def _folder(name: str, file: str, what: str) -> Path:

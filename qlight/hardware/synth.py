@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from qlight.errors import InputError, nearest
 from qlight.hardware.boards import KINDS, Board, Resources
+from qlight.hardware.build import pipeline_cells
 from qlight.hardware.features import control, memory_style, parts, reader_registers
 from qlight.hardware.packing import memory_files
 from qlight.hardware.pipeline import Pipeline, check_board
 from qlight.hardware.plan import HEADINGS
 from qlight.hardware.resources import model, unit_resources, weighed
-from qlight.hardware.sources import cell_sources
 from qlight.hardware.synthesis import Synthesis, needed, synthesize, yosys_version
 from qlight.hardware.top import MEMORY, TOP, TOP_FILE, cell_name, cell_parameters, top_level
 from qlight.hardware.units import Mvtu, StreamedMvtu
@@ -82,7 +82,7 @@ def synthesize_pipeline(pipeline: Pipeline, board: Board, unit: str | None = Non
     """
     check_board(pipeline, board)
     files = {f"{MEMORY}/{name}": text for name, text in memory_files(pipeline)}
-    cells = cell_sources()
+    cells = pipeline_cells(pipeline)
     if unit is None:
         digest = pipeline.graph.content_hash
         sources = {**cells, TOP_FILE: top_level(pipeline, digest, "0" * 64)}

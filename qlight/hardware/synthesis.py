@@ -33,7 +33,8 @@ _LUTS_OF_MEMORY |= {"RAM32X2S": 2, "RAM32X4S": 4, "RAM32X8S": 8, "RAM64X2S": 2, 
 _FREE = ("MUXF", "CARRY", "BUFG", "IBUF", "OBUF", "GND", "VCC", "INV")
 _INSTANCE = re.compile(r"^\s*(qlight_\w+) #\(", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*")
-_RUN = """
+#: a Python program that runs the lines of its standard input as Yosys commands
+RUN = """
 import sys, pyosys.libyosys as yosys
 design = yosys.Design()
 for line in sys.stdin.read().splitlines():
@@ -117,7 +118,7 @@ def synthesize(
         ]
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _RUN],
+                [sys.executable, "-c", RUN],
                 input="\n".join(script),
                 capture_output=True,
                 text=True,

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qlight.hardware.event_rules import BufferRules, DwcRules, FifoRules, Rules, at_least, in_turn
+from qlight.hardware.event_rules import BufferRules, DwcRules, FifoRules, Rules, StageRules, at_least, in_turn
 from qlight.hardware.timing_streamed import StreamedMvtuRules, reorder_rules, replay_rules
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from qlight.hardware.units import Affine, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 from qlight.intgraph.nodes import Array
 
 _SWEEPS = 10_000
+_AFFINE_STAGES = 6
 
 
 def transfer_times(units: Sequence[Unit], images: int, period: int | None = None) -> list[Array]:
@@ -71,6 +72,8 @@ def _rules(unit: Unit, images: int, period: int | None) -> Rules:
         return StreamedMvtuRules(unit, images, period)
     if isinstance(unit, Mvtu):
         return _MvtuRules(unit, images, period)
+    if isinstance(unit, Affine):
+        return StageRules(_AFFINE_STAGES)
     if isinstance(unit, Replay):
         return replay_rules(unit, images)
     if isinstance(unit, Reorder):

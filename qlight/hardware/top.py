@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qlight.hardware.features import memory_style
-from qlight.hardware.packing import direction_file, threshold_folder, weight_file
+from qlight.hardware.packing import affine_folder, direction_file, threshold_folder, weight_file
 from qlight.hardware.pipeline import Pipeline
 from qlight.hardware.top_streamed import NO_READERS, memory_ports, reader, registers, row_ports
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from qlight.hardware.units import LOADED, Affine, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 
 TOP = "qlight_top"
 TOP_FILE = f"{TOP}.sv"
@@ -28,13 +28,13 @@ def top_level(pipeline: Pipeline, graph_hash: str, geometry_hash: str) -> str:
         f"module {TOP} #(",
         f"    parameter logic [255:0] GRAPH_HASH = 256'h{graph_hash},",
         f"    parameter logic [255:0] GEOMETRY_HASH = 256'h{geometry_hash}",
-        ",\n".join([_HEAD, *memory_ports(pipeline.streamed)]),
-        _NETS,
+        ",\n".join([HEAD, *memory_ports(pipeline.streamed)]),
+        NETS,
     ]
     for index, stream in enumerate([unit.source for unit in units] + [units[-1].target]):
         lines.append(f"  logic [{stream.width - 1}:0] s{index}_tdata;")
         lines.append(f"  logic s{index}_tvalid, s{index}_tready;")
-    loaded = [unit for unit in units if isinstance(unit, Mvtu | Pool)]
+    loaded = [unit for unit in units if isinstance(unit, LOADED)]
     for index in range(len(loaded) + 1):
         lines.append(f"  logic c{index}_start, c{index}_valid;")
         lines.append(f"  logic [31:0] c{index}_data;")
@@ -42,7 +42,7 @@ def top_level(pipeline: Pipeline, graph_hash: str, geometry_hash: str) -> str:
     chain = 0
     for index, unit in enumerate(units):
         connections = list(_stream_ports(index))
-        if isinstance(unit, Mvtu | Pool):
+        if isinstance(unit, LOADED):
             connections += _chain_ports(chain)
             chain += 1
         if isinstance(unit, StreamedMvtu):
@@ -80,7 +80,11 @@ def cell_parameters(unit: Unit) -> dict[str, int | str]:
         return {"WIDTH": unit.source.width, "FRAME": unit.frame, "TIMES": unit.times}
     if isinstance(unit, Reorder):
         return {"WIDTH": unit.source.width, "OUTER": unit.outer, "INNER": unit.inner}
-    size: dict[str, int | str] = {"BITS": unit.source.bits, "LANES": unit.source.lanes}
+    if isinstance(unit, Affine):
+        size: dict[str, int | str] = {"LANES": unit.lanes, "ROWS": unit.rows, "GROUP": unit.group, "REPEAT": unit.repeat}
+        size |= {"ACC_BITS": unit.source.bits, "OUTPUT_BITS": unit.target.bits}
+        return size | {"AFFINE_FILE": f'"{MEMORY}/{affine_folder(unit)}"'}
+    size = {"BITS": unit.source.bits, "LANES": unit.source.lanes}
     if isinstance(unit, Swg):
         size |= {"CHANNELS": unit.channels, "HEIGHT": unit.height, "WIDTH": unit.width}
         size |= {"KERNEL_H": unit.kernel[0], "KERNEL_W": unit.kernel[1]}
@@ -142,7 +146,8 @@ def _ends(units: int, bits: int, loaded: int) -> Iterator[str]:
     yield f"  logic unused;\n  assign unused = &{{1'b0, c{loaded}_start, c{loaded}_valid, c{loaded}_data}};"
 
 
-_HEAD = """) (
+#: of the module without memory ports
+HEAD = """) (
     input  logic        clk,
     input  logic        rst_n,
     input  logic [31:0] s_axis_tdata,
@@ -170,13 +175,11 @@ _HEAD = """) (
     output logic        s_axi_rvalid,
     input  logic        s_axi_rready"""
 
-_NETS = """);
+#: the end of the ports, and nets that `control` drives
+NETS = """);
   // Streams s0, s1, ... between the units, and the parameter chain c0, c1, ... through those that have parameters.
   logic pipeline_rst_n;
   logic image_last, packet_last;"""
-
-#: of the module without memory ports, and nets that `control` drives
-PORTS = f"{_HEAD}\n{_NETS}"
 
 _CONTROL = """
   // Registers from 80 on are those of the weight readers.

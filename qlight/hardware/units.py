@@ -191,6 +191,33 @@ class Reorder(Unit):
 
 
 @dataclass(frozen=True)
+class Affine(Unit):
+    """``qlight_affine``: codes of raw accumulators, an affine function of each channel's; ``lanes`` channels a beat.
+
+    ``group`` beats come ``repeat`` times before those of the next channels.
+    """
+
+    channels: int
+    group: int
+    repeat: int
+
+    @property
+    def lanes(self) -> int:
+        """Accumulators that are computed at a time."""
+        return self.source.lanes
+
+    @property
+    def rows(self) -> int:
+        """Words of a lane's memory."""
+        return self.channels // self.lanes
+
+    @property
+    def words(self) -> int:
+        """Parameter words that it takes: three a channel."""
+        return 3 * self.channels
+
+
+@dataclass(frozen=True)
 class Pool(Unit):
     """``qlight_pool``: 2 x 2 maximum; the minimum where a direction says so."""
 
@@ -203,3 +230,7 @@ class Pool(Unit):
     def words(self) -> int:
         """Parameter words that it takes: one bit a channel."""
         return -(-self.channels // 32) if self.directed else 0
+
+
+#: the units in the parameter chain
+LOADED = (Mvtu, Affine, Pool)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from _ctypes import dlclose
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,18 +15,23 @@ import numpy as np
 
 from qlight.errors import InputError
 from qlight.hardware.hls_build import HlsBuild, load_hls_build
+from qlight.hardware.hls_streamed import word_stream
 from qlight.hardware.hls_top import stream_name
-from qlight.hardware.packing import parameter_words
+from qlight.hardware.packing import dram_weights, parameter_words
 from qlight.intgraph.nodes import Array
 from qlight.targets import native_csim
 from qlight.targets.simulated import SimulatedEngine, SimulationError
 
 
 class RunCalls(NamedTuple):
-    """What a run took, in calls from the first on: int64 per image, to its last word in and to its last accumulator out."""
+    """What a run took, in calls from the first on: int64 per image, to its last word in and to its last accumulator out.
+
+    ``traffic``: bytes that each memory port gave, from the run's start until all weights that fit were fetched for the next image.
+    """
 
     taken: Array
     done: Array
+    traffic: tuple[int, ...] = ()
 
 
 class CSimEngine(SimulatedEngine[HlsBuild, "CSimInstance"]):
@@ -87,7 +93,10 @@ class CSimEngine(SimulatedEngine[HlsBuild, "CSimInstance"]):
 
     def _instance(self) -> CSimInstance:
         instance = CSimInstance(self._library, self.build)
-        instance.load(self.build.words() if self._loaded is None else parameter_words(self._loaded))
+        if self._loaded is None:
+            instance.load(self.build.words(), self.build.weights())
+        else:
+            instance.load(parameter_words(self._loaded), [content for _, content in dram_weights(self._loaded)])
         return instance
 
 
@@ -97,6 +106,7 @@ class CSimInstance:
     def __init__(self, path: Path, build: HlsBuild) -> None:
         self._handle: int | None = None
         self._classes = build.pipeline.classes
+        self._ports = [(word_stream(unit).encode(), unit.port_bits // 8) for unit in build.pipeline.streamed]
         self._patience = 20_000 + 4 * int(build.manifest["cycles"]["latency"])
         try:
             with tempfile.TemporaryDirectory(prefix="qlight-csim-") as folder:  # the loader knows a file by its place and number
@@ -113,16 +123,26 @@ class CSimInstance:
         found = np.empty((len(images), self._classes), np.int32)
         taken, done = np.zeros(len(images), np.int64), np.zeros(len(images), np.int64)
         arguments = (words.ctypes.data, len(images), found.ctypes.data, done.ctypes.data, taken.ctypes.data)
+        before = self._read()
         result = self._library.qlight_run(*arguments, self._patience)
         if result < 0:
             what = "stands still" if result == -1 else "has beats left over behind the last accumulator"
             raise SimulationError(f"The C-simulation {what}: nothing moved for {self._patience} calls.")
-        return found, RunCalls(taken, done)
+        return found, RunCalls(taken, done, tuple(after - start for start, after in zip(before, self._read(), strict=True)))
 
-    def load(self, words: Array) -> None:
-        """Load parameter words, uint32."""
+    def load(self, words: Array, weights: Sequence[Array] = ()) -> None:
+        """Load parameter words, uint32, and what lies behind the memory ports, uint8."""
         data = np.ascontiguousarray(words, np.uint32)
         self._library.qlight_load(data.ctypes.data, len(data))
+        for port, content in enumerate(weights):
+            data = np.ascontiguousarray(content).view("<u4").astype(np.uint32)
+            self._library.qlight_put(port, data.ctypes.data)
+        if self._ports:
+            self._library.qlight_fetch()
+
+    def _read(self) -> list[int]:
+        """Bytes that each memory port has given."""
+        return [self._library.qlight_written(name) * size for name, size in self._ports]
 
     def record(self) -> None:
         """Keep what goes over the streams from now on."""

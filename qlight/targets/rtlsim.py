@@ -101,9 +101,12 @@ class Instance:
     """One verilated top level after reset, its memories those of the build folder; for one thread at a time.
 
     Weights in UltraRAM have no content until `load`, as on a board.
+
+    Args:
+        start: put the folder's weights behind the memory ports, and start their readers; else that is left to who writes the registers.
     """
 
-    def __init__(self, library: ctypes.CDLL, build: Build, memory: MemoryTiming | None = None) -> None:
+    def __init__(self, library: ctypes.CDLL, build: Build, memory: MemoryTiming | None = None, start: bool = True) -> None:
         self._library, self._handle = library, None
         self._words, self._classes = build.pipeline.image_bytes // 4, build.pipeline.classes
         self._units = len(build.pipeline.units)
@@ -115,8 +118,9 @@ class Instance:
             raise SimulationError(f"The simulation of {str(build.folder)!r} does not start: {problem.value.decode(errors='replace')}.")
         streamed = build.pipeline.streamed
         self.weights = WeightMemory(streamed, library, self._handle, self, self._checked, memory or MemoryTiming())
-        self.weights.fill([np.fromfile(build.folder / DRAM / dram_file(unit), np.uint8) for unit in streamed])
-        self.weights.start()
+        if start:
+            self.weights.fill([np.fromfile(build.folder / DRAM / dram_file(unit), np.uint8) for unit in streamed])
+            self.weights.start()
 
     def run(self, images: Array, stall: int = 0) -> tuple[Array, RunCycles]:
         """Accumulators int32 N x classes of uint8 images N x H x W x C, and the cycles."""

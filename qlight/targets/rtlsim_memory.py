@@ -76,18 +76,27 @@ class WeightMemory:
     ) -> None:
         self._units, self._library, self._handle = units, library, handle
         self._registers, self._checked, self._timing = registers, checked, timing
-        self._kept: list[Array] = []  # the library reads them
+        self._kept: dict[int, Array] = {}  # the library reads them
 
     def fill(self, weights: Sequence[Array]) -> None:
         """Put what `qlight.hardware.packing.dram_weights` gives behind the ports; readers must not run."""
-        self._kept = [np.ascontiguousarray(each, np.uint8) for each in weights]
-        for port, content in enumerate(self._kept):
+        for port, content in enumerate(weights):
             base = _REGION * (port + 1)
-            arguments = (port, content.ctypes.data, len(content), base, self._timing.latency, self._timing.gap)
-            self._checked(self._library.qlight_memory(self._handle, *arguments))
+            self.place(port, np.ascontiguousarray(content, np.uint8), base)
             self._registers.write(STREAM_SELECT, port)
             self._registers.write(STREAM_BASE_LOW, base & 0xFFFFFFFF)
             self._registers.write(STREAM_BASE_HIGH, base >> 32)
+
+    def place(self, port: int, content: Array, base: int, decodes: bool = False) -> None:
+        """Let a port find ``content`` at the address ``base`` and up, and nothing elsewhere.
+
+        Args:
+            content: uint8, contiguous; what is written to it later is seen.
+            decodes: answer a wrong address by a decode error, as a board does; else it is a `SimulationError`.
+        """
+        arguments = (port, content.ctypes.data, len(content), base, self._timing.latency, self._timing.gap, decodes)
+        self._checked(self._library.qlight_memory(self._handle, *arguments))
+        self._kept[port] = content
 
     def start(self) -> None:
         """Start the readers, and wait until they have fetched what they can."""

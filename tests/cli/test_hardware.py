@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qlight.__main__ import main
-from qlight.hardware import load_build, load_hls_build, write_build
+from qlight.hardware import load_build, load_hls_build, make_pipeline, write_build
 from tests.cli.test_bad_input import _fails
 from tests.cli.test_exchange import export
 from tests.cli.test_targets import options, results, save
@@ -36,6 +36,22 @@ def test_a_build_folder_is_written(arrays: Path, here: Path, capsys: pytest.Capt
     assert build.graph.content_hash == build.manifest["graph_hash"]
 
 
+def test_a_plan_is_exported(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(export(arrays, "--out", "graph", "--images", "0")) == 0
+    assert main(["hardware", "plan", "--graph", "graph", "--board", "pynq_z2", "--fps", "2000", "--out", "plan.json"]) == 0
+    plan = json.loads((here / "plan.json").read_text())
+    folded = export(arrays, "--out", "build", "--format", "rtl", "--board", "pynq_z2", "--folding", "plan.json", "--images", "0")
+    assert main(folded) == 0
+    build = load_build("build")
+    assert build.pipeline.folding == make_pipeline(build.graph, plan["folding"]).folding
+    assert build.manifest["cycles"]["image"] == plan["cycles"] <= 100e6 / 2000
+    assert build.graph.content_hash == plan["graph_hash"]
+    (here / "plan.json").write_text("{}")
+    capsys.readouterr()
+    assert main(folded) == 2
+    assert capsys.readouterr().err.endswith("a file of `hardware plan --out`, but 'plan.json' is none; plan again.\n")
+
+
 def test_a_build_folder_of_the_hls_twin_is_written(arrays: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(export(arrays, "--out", "build", "--format", "hls", "--board", "PYNQ-Z2", "--target_cycles", "40000", "--images", "0")) == 0
     build = load_hls_build("build")
@@ -52,6 +68,8 @@ def test_a_build_folder_of_the_hls_twin_is_written(arrays: Path, here: Path, cap
         (["--format", "graph", "--target_cycles", "9"], "`target_cycles` with --format rtl or hls only"),
         (["--format", "rtl", "--folding", "{conv2: [3, 1]}"], "`folding` to have every layer, but 'conv1' is missing"),
         (["--format", "rtl", "--folding", "{conv1: {pe: 1, simd: 3, weights: far}}"], "'conv2' is missing"),
+        (["--format", "rtl", "--folding", "none.json"], "`folding` to be a file of `hardware plan --out`, but 'none.json' cannot be read"),
+        (["--format", "rtl", "--folding", "{conv1: {pe: 1, simd: [3]}}"], "folding"),
         (["--format", "rtl", "--target_cycles", "3"], "3"),
     ],
 )

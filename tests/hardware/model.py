@@ -9,7 +9,7 @@ import numpy as np
 
 from qlight.hardware.packing import dram_weights, memory_files
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from qlight.hardware.units import Affine, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 
 Beats = np.ndarray
 Memory = dict[str, str]
@@ -48,6 +48,8 @@ def step(unit: Unit, stream: Beats, files: Memory) -> Beats:
         return streamed(unit, stream, files)
     if isinstance(unit, Mvtu):
         return products(unit, stream, files)
+    if isinstance(unit, Affine):
+        return affine(unit, stream, files)
     assert isinstance(unit, Pool)
     return pooled(unit, stream, files)
 
@@ -113,6 +115,22 @@ def products(unit: Mvtu, stream: Beats, files: Memory) -> Beats:
             fires = np.where(falling, sums[:, :, pe] <= levels, sums[:, :, pe] >= levels)
             found[:, :, pe] = 2 * found[:, :, pe] + fires
     return found.reshape(-1, unit.pe)
+
+
+def affine(unit: Affine, stream: Beats, files: Memory) -> Beats:
+    """Row by row, a group of rows several times, with integers of any size."""
+    memory = [[int(line, 16) for line in files[f"{unit.name}/{lane}.mem"].split()] for lane in range(unit.lanes)]
+    assert [len(rows) for rows in memory] == [unit.rows] * unit.lanes
+    groups = [range(start, start + unit.group) for start in range(0, unit.rows, unit.group)]
+    order = [row for group in groups for _ in range(unit.repeat) for row in group]
+    found = np.empty(stream.shape, np.int64)
+    for beat, accumulators in enumerate(stream.tolist()):
+        for lane, accumulator in enumerate(accumulators):
+            word = memory[lane][order[beat % len(order)]]
+            multiplier, offset = word & 2**34 - 1, word >> 34
+            value = (multiplier - (multiplier >> 33 << 34)) * accumulator + (offset - (offset >> 37 << 38) << 17)
+            found[beat, lane] = min(max(value >> unit.source.bits + 22 - unit.target.bits, 0), 2**unit.target.bits - 1)
+    return found
 
 
 def pooled(unit: Pool, stream: Beats, files: Memory) -> Beats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
+from qlight.hardware.units import Affine, Dwc, Fifo, Mvtu, Pool, Reorder, Replay, StreamedMvtu, Swg, Unit
 from tests.hardware.stepped_streamed import ReorderCell, ReplayCell, StreamedMvtuCell
 
 
@@ -141,8 +141,29 @@ class PoolCell:
             self.at = (self.at + 1) % (unit.height * unit.width * folds)
 
 
+class AffineCell:
+    """Six stages, each of which moves on where the next one is empty or moves on."""
+
+    def __init__(self, unit: Affine) -> None:
+        self.stages = [False] * 6
+
+    @property
+    def valid(self) -> bool:
+        return self.stages[-1]
+
+    def ready(self, behind: bool) -> bool:
+        return behind or not all(self.stages)
+
+    def clock(self, taken: bool, given: bool, offered: bool) -> None:
+        moves = given
+        for place in reversed(range(6)):
+            moves = moves or not self.stages[place]
+            if moves:
+                self.stages[place] = self.stages[place - 1] if place else taken
+
+
 CELLS = {Fifo: FifoCell, Dwc: DwcCell, Swg: SwgCell, Mvtu: MvtuCell, Pool: PoolCell}
-CELLS |= {Replay: ReplayCell, Reorder: ReorderCell, StreamedMvtu: StreamedMvtuCell}
+CELLS |= {Replay: ReplayCell, Reorder: ReorderCell, StreamedMvtu: StreamedMvtuCell, Affine: AffineCell}
 
 
 def image_ends(pipeline: Pipeline, images: int) -> list[int]:

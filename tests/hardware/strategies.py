@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qlight.hardware.dram import PORT_BITS
-from qlight.hardware.folding import STREAMED, Fold, Folding, divisors
+from qlight.hardware.folding import AFFINE, AUTO, STREAMED, THRESHOLDS, Fold, Folding, divisors
 from qlight.hardware.layers import Layer, layers
 from qlight.intgraph import Graph, GraphBuilder
+from tests.hardware.affine import affine_graph
 from tests.intgraph.strategies import ACTIVATIONS, WEIGHTS, _codes, _linear, _threshold
 
 Draw = st.DrawFn
@@ -18,7 +19,10 @@ Draw = st.DrawFn
 
 @st.composite
 def supported_graphs(draw: Draw, *, max_side: int = 7, max_channels: int = 6, max_blocks: int = 2, max_bits: int = 8) -> Graph:
-    """A graph that the cells run: convolutions of stride 1 with any padding, pools of 2 x 2 before or after thresholds, dense layers."""
+    """A graph that the cells run: convolutions of stride 1 with any padding, pools of 2 x 2 before or after thresholds, dense layers.
+
+    Of half of the graphs all thresholds are affine functions of the accumulator.
+    """
     height, width = draw(st.integers(1, max_side)), draw(st.integers(1, max_side))
     channels = draw(st.sampled_from([c for c in (1, 2, 3, 4) if height * width * c % 4 == 0]))
     builder = GraphBuilder((height, width, channels))
@@ -35,18 +39,21 @@ def supported_graphs(draw: Draw, *, max_side: int = 7, max_channels: int = 6, ma
         _threshold(draw, builder, f"denseact{block}", max_bits, ACTIVATIONS)
     _linear(draw, builder, "output", max_channels, max_bits, WEIGHTS)
     classes = builder.operand.type.channels
-    return builder.build(np.ones(classes), np.zeros(classes))
+    graph = builder.build(np.ones(classes), np.zeros(classes))
+    return affine_graph(graph, draw(st.integers(0, 9))) if draw(st.booleans()) else graph
 
 
 @st.composite
 def foldings(draw: Draw, graph: Graph, *, streamed: bool = False) -> Folding:
-    """Any legal folding of a graph; with all weights on chip, or some or all from DRAM."""
+    """Any legal folding of a graph; with all weights on chip, or some or all from DRAM; affine functions where they can be."""
 
     def fold(layer: Layer) -> Fold:
         pe, simd = draw(st.sampled_from(divisors(layer.outputs))), draw(st.sampled_from(divisors(layer.inputs)))
+        fitting = layer.affine is not None and not layer.affine.missing
+        how = draw(st.sampled_from([AUTO, THRESHOLDS, AFFINE])) if fitting else AUTO
         if streamed and draw(st.integers(0, 2)):
-            return Fold(pe, simd, STREAMED, port_bits=draw(st.sampled_from(PORT_BITS)))
-        return Fold(pe, simd)
+            return Fold(pe, simd, STREAMED, port_bits=draw(st.sampled_from(PORT_BITS)), requantize=how)
+        return Fold(pe, simd, requantize=how)
 
     return {layer.name: fold(layer) for layer in layers(graph)}
 

@@ -17,6 +17,7 @@ from qlight.hardware.build import Build, geometry_hash, load_build, write_build
 from qlight.hardware.packing import parameter_words
 from qlight.hardware.picture import save_picture
 from qlight.hardware.pipeline import make_pipeline
+from tests.hardware.affine import affine_graph
 from tests.hardware.strategies import random_graph
 
 GRAPH = random_graph(0)
@@ -41,13 +42,21 @@ def test_what_was_written_is_read(build: Build) -> None:
 
 
 def test_sources_with_the_top_last(build: Build) -> None:
-    assert [path.stem for path in build.sources] == [*sources.CELLS, "qlight_top"]
+    assert [path.stem for path in build.sources] == [*(cell for cell in sources.CELLS if cell != "qlight_affine"), "qlight_top"]
     text = build.sources[-1].read_text()
     assert f"256'h{GRAPH.content_hash}" in text
     assert f"256'h{build.geometry_hash}" in text
     memory = re.findall(r'"(memory/.*?)/?"', text)  # a folder of thresholds ends in a slash
     assert sorted(memory) == sorted(path.relative_to(build.folder).as_posix() for path in (build.folder / "memory").iterdir())
     assert len(list((build.folder / "memory" / "conv0.thresholds").iterdir())) == 2 * 2, "a file a PE and bit"
+
+
+def test_a_build_has_the_affine_cell_where_it_is_needed(tmp_path: Path) -> None:
+    graph = affine_graph(random_graph(0, bits=5), 0)
+    build = write_build(graph, tmp_path / "build", FOLDING)
+    assert [path.stem for path in build.sources] == [*sources.CELLS, "qlight_top"]
+    assert sorted(path.name for path in (build.folder / "memory").iterdir() if path.is_dir()) == ["conv0_affine", "conv1_affine"]
+    assert load_build(build.folder).pipeline.folding["conv0"].affine
 
 
 def test_the_same_graph_gives_the_same_files(build: Build, tmp_path: Path) -> None:
@@ -174,8 +183,8 @@ def test_an_installation_without_cells(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(InputError, match=r"Expected the SystemVerilog cells in hw/rtl of this installation, but there are none"):
         sources.cell_sources()
     (tmp_path / "qlight" / "hw" / "rtl").mkdir(parents=True)
-    (tmp_path / "qlight" / "hw" / "rtl" / "qlight_control.sv").write_text("")
-    with pytest.raises(InputError, match=r"Expected the cell .*qlight_dot\.sv, but it cannot be read"):
+    (tmp_path / "qlight" / "hw" / "rtl" / "qlight_affine.sv").write_text("")
+    with pytest.raises(InputError, match=r"Expected the cell .*qlight_control\.sv, but it cannot be read"):
         sources.cell_sources()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qlight.hardware.packing import hex_lines, memory_files, pack_codes, parameter_words
 from qlight.hardware.pipeline import Pipeline, make_pipeline
-from qlight.hardware.units import Mvtu, Pool, StreamedMvtu
+from qlight.hardware.units import Affine, Mvtu, Pool, StreamedMvtu
 from tests.hardware.strategies import foldings, random_graph, supported_graphs
 
 
@@ -32,6 +32,9 @@ def memory_from_words(pipeline: Pipeline, words: np.ndarray) -> dict[str, list[i
                         word = channel[(2 * code + 1) * codes // 2 ** (stage + 1) - 1]  # the middle of what is left
                         level = (word - (word >> 31 << 32)) & (1 << width) - 1
                         rows.append(level | channel[-1] << width if stage == 0 else level)
+        elif isinstance(unit, Affine):
+            channels = [sum(next(stream) << 32 * index for index in range(3)) for _ in range(unit.channels)]
+            found |= {f"{unit.name}/{lane}.mem": channels[lane :: unit.lanes] for lane in range(unit.lanes)}
         elif isinstance(unit, Pool) and unit.directed:
             bits = sum(next(stream) << 32 * index for index in range(-(-unit.channels // 32)))
             found[f"{unit.name}.directions.mem"] = [bits & (1 << unit.channels) - 1]

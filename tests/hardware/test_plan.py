@@ -12,7 +12,7 @@ from qlight.errors import InputError
 from qlight.hardware import command
 from qlight.hardware.boards import load_board
 from qlight.hardware.pipeline import make_pipeline
-from qlight.hardware.plan import make_plan
+from qlight.hardware.plan import load_folding, make_plan
 from qlight.intgraph import Graph
 from tests.hardware.strategies import random_graph
 
@@ -31,6 +31,7 @@ def test_a_plan_is_printed_and_written(graph: Path, tmp_path: Path, capsys: pyte
     assert "ZCU104, xczu7ev-ffvc1156-2-e, 300 MHz" in said
     assert "estimated" in said
     plan = json.loads(out.read_text())
+    assert load_folding(out, "folding") == plan["folding"]
     assert plan["fps_estimate"] >= 10000
     assert plan["cycles"] <= 30000
     assert plan["graph_hash"] == Graph.load(graph).content_hash
@@ -60,7 +61,7 @@ def test_without_a_frame_rate_it_is_the_fastest(graph: Path) -> None:
         (["synth", "--board", "zcu104", "--unit", "conv11"], "got 'conv11'; did you mean conv1"),
         (["synth", "--board", "zcu104", "--folding", "[1"], "`folding` to be JSON"),
         (["synth", "--board", "zcu104", "--folding", "[1]"], "JSON object, but got list"),
-        (["synth", "--board", "zcu104", "--plan", "none.json"], "`plan` to be a file that can be read"),
+        (["synth", "--board", "zcu104", "--plan", "none.json"], "`plan` to be a file of `hardware plan --out`, but 'none.json' cannot"),
         (["synth", "--board", "zcu104", "--plan", "none.json", "--folding", "{}"], "got both"),
         (["synth", "--board", "zcu104", "--seconds", "0"], "`seconds` to be positive"),
     ],
@@ -79,8 +80,13 @@ def test_a_file_that_is_no_plan_is_refused(graph: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a file of `hardware plan --out`"):
         command.main(["synth", "--graph", str(graph), "--board", "kv260", "--plan", str(path)])
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="can be read"):
-        command.main(["synth", "--graph", str(graph), "--board", "kv260", "--plan", str(path)])
+    with pytest.raises(InputError, match="is not JSON"):
+        load_folding(path, "folding")
+    path.write_bytes(b" " * (2**20 + 1))
+    with pytest.raises(
+        InputError, match=r"Expected `folding` to be a file of `hardware plan --out`, but .* has 1048577 bytes; plan again."
+    ):
+        load_folding(path, "folding")
 
 
 def test_nothing_or_help(capsys: pytest.CaptureFixture[str]) -> None:

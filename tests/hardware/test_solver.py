@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from qlight.errors import InputError
 from qlight.hardware.boards import KINDS, SHELL, USABLE, Board, Resources, load_board
 from qlight.hardware.cycles import cycles
-from qlight.hardware.features import reader_registers
+from qlight.hardware.features import control, reader_registers
 from qlight.hardware.fifos import unit_cycles
-from qlight.hardware.folding import Fold, layer_cycles
+from qlight.hardware.folding import AFFINE, Fold, layer_cycles
 from qlight.hardware.layers import BEAT_BYTES, layers
 from qlight.hardware.memories import ULTRA
 from qlight.hardware.options import Choice, _bound, choices
 from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.plan import make_plan
 from qlight.hardware.resources import model, unit_resources, weighed
-from qlight.hardware.solver import Solver
+from qlight.hardware.solver import Solver, _Program
 from qlight.hardware.units import Fifo, Unit
 from qlight.intgraph import Graph, GraphBuilder
+from tests.hardware.affine import affine_graph
 from tests.hardware.strategies import random_graph
 from tests.targets.networks import network_graph
 
@@ -125,6 +126,25 @@ def test_the_fastest_and_the_smallest_are_those_of_exhaustive_search(data: st.Da
     assert size_of(solver, board, small.choices, small.links, slower) == pytest.approx(reached[1], rel=2e-3)
 
 
+def test_running_out_of_time_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _Program.solve
+
+    def never(program: _Program, *, feasible: bool = False) -> tuple[list[Choice] | None, bool]:
+        return None, False
+
+    def first(program: _Program, *, feasible: bool = False) -> tuple[list[Choice] | None, bool]:
+        return whole(program, feasible=True) if feasible else (None, False)
+
+    proven = SOLVER.fastest()
+    monkeypatch.setattr(_Program, "solve", first)
+    found = SOLVER.fastest()
+    assert (found.cycles, found.proven, proven.proven) == (proven.cycles, False, True)
+    monkeypatch.setattr(_Program, "solve", never)
+    for attempt in (SOLVER.fastest, lambda: SOLVER.smallest(100)):
+        with pytest.raises(InputError, match="within 60 seconds a program, but neither was found"):
+            attempt()
+
+
 def test_a_choice_that_was_left_out_is_not_better() -> None:
     """Pareto pruning within a layer: of all legal choices, one that is kept is at least as good."""
     board = load_board("pynq_z2")
@@ -216,3 +236,19 @@ def test_a_fold_goes_through_json_to_the_pipeline() -> None:
     entries = plan.document["folding"]
     assert make_pipeline(GRAPH, entries).folding == plan.folding
     assert all(isinstance(fold, Fold) for fold in plan.folding.values())
+
+
+def test_affine_functions_fit_where_thresholds_do_not() -> None:
+    """Codes of 8 bits: the same network with rough thresholds needs more block RAM for them than the board has."""
+    rough = random_graph(1, bits=8, channels=4)
+    board = board_of(Resources(lut=4000, ff=20000, bram18=2, uram=0, dsp=80))
+    plan = make_plan(fit := affine_graph(rough, 3), board)
+    pipeline = make_pipeline(fit, plan.document["folding"])
+    assert [fold.requantize for fold in plan.folding.values()] == [AFFINE, AFFINE, "auto"]
+    assert cycles(pipeline).image == plan.cycles
+    taken = weighed([control()], model()["coefficients"])
+    for unit in pipeline.units:
+        taken += unit_resources(unit, board.family)
+    assert (taken.dsp, taken.bram18) == (plan.resources.dsp, plan.resources.bram18)
+    with pytest.raises(InputError, match=r"fewer bits or channels, or a network of `export --thresholds affine`\.$"):
+        make_plan(rough, board)

@@ -161,7 +161,7 @@ def test_how_products_are_made_may_be_chosen(weights: int, activations: int, mul
         ({"pe": 2, "simd": 8, "multiply": ["lut"]}, r"Expected `multiply` of 'conv1' to be one of auto, lut, dsp.*, but got \['lut'\]"),
         (
             {"pe": 2, "simd": 8, "ram": "block"},
-            "Expected `folding` of 'conv1' to have pe, simd, weights, multiply, port_bits, memory, but got 'ram'",
+            "Expected `folding` of 'conv1' to have pe, simd, weights, multiply, port_bits, memory, requantize, but got 'ram'",
         ),
         (
             {"pe": 2, "simd": 8, "weights": "streamed", "memory": "ultra"},

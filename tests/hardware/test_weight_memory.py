@@ -81,7 +81,7 @@ def test_ultraram_is_not_initialized_but_loaded(tmp_path: Path) -> None:
         ),
         ({"memory": 72}, r"Expected `memory` of 'conv1' to be one of auto, block, distributed, ultra, but got 72\."),
         ({"memory": None}, "Expected `memory` of 'conv1' to be one of auto"),
-        ({"memori": "ultra"}, "Expected `folding` of 'conv1' to have pe, simd, .*, memory, but got 'memori'; did you mean memory"),
+        ({"memori": "ultra"}, "have pe, simd, .*, memory, requantize, but got 'memori'; did you mean memory"),
         (
             {"memory": "block", "weights": "streamed"},
             "Expected `memory` of 'conv1' with resident weights only, but got 'block'",

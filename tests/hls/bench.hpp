@@ -2,10 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
+#include "qlight_affine.hpp"
 #include "qlight_dwc.hpp"
 #include "qlight_mvtu.hpp"
+#include "qlight_mvtu_stream.hpp"
 #include "qlight_pool.hpp"
+#include "qlight_reorder.hpp"
+#include "qlight_replay.hpp"
 #include "qlight_swg.hpp"
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
@@ -51,3 +56,20 @@ int64_t send(qlight::Chain& chain, qlight::Chain& next, Step step, const uint64_
     while (!next.empty()) passed[received++] = next.read().to_uint64();
     return received;
 }
+
+// Gives a streamed unit the rows of the images that it orders, one every so many calls: all that was ordered, whatever it wants now.
+template <class Row>
+struct Feeder {
+    std::vector<Row> rows;  // of an image
+    int64_t every = 1, ordered = 0, given = 0, calls = 0;
+
+    void put(const uint8_t* bytes, int64_t count) {
+        rows.clear();
+        for (int64_t i = 0; i < count; ++i) rows.push_back(from_bytes<Row>(bytes + (Row::width + 7) / 8 * i));
+    }
+    void step(qlight::Orders& orders, hls::stream<Row>& target) {
+        ap_uint<1> order;
+        if (orders.read_nb(order)) ++ordered;
+        if (++calls % every == 0 && given < ordered * int64_t(rows.size())) target.write(rows[given++ % rows.size()]);
+    }
+};

@@ -10,7 +10,6 @@ import pytest
 
 from qlight.hardware.cycles import cycles
 from qlight.hardware.hls_build import VECTORS_FILE, HlsBuild, write_hls_build
-from qlight.hardware.packing import memory_files
 from qlight.hardware.units import Fifo
 from qlight.intgraph import Graph, GraphBuilder, execute
 from qlight.targets import native_csim
@@ -29,7 +28,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> HlsBuild:
 
 
 def check_network(build: HlsBuild, count: int = 3) -> None:
-    """Images back to back: accumulators, the beats of every stream, and calls an image in steady state."""
+    """Images back to back: accumulators, the beats of every stream, calls an image in steady state, and bytes of weights from DRAM."""
     tools_or_skip()
     images = random_images(1, build.graph, count)
     engine = CSimEngine(build.folder, threads=1)
@@ -37,6 +36,7 @@ def check_network(build: HlsBuild, count: int = 3) -> None:
     np.testing.assert_array_equal(found, execute(build.graph, images))
     assert set(np.diff(spent.done)) == {cycles(build.pipeline).image}
     assert (np.diff(spent.taken) > 0).all()
+    assert spent.traffic == tuple(count * unit.dram_bytes for unit in build.pipeline.streamed)
     check_streams(engine, images[:2])
 
 
@@ -44,7 +44,7 @@ def check_streams(engine: CSimEngine, images: np.ndarray) -> None:
     """Every stream carries what the units of `tests.hardware.model`, which the RTL equals, make of the memory files."""
     traced, units = engine.trace(images), engine.build.pipeline.units
     assert set(traced) == {unit.name for unit in units if not isinstance(unit, Fifo) or unit is units[0]}
-    files, stream = dict(memory_files(engine.build.pipeline)), images.reshape(-1, 4).astype(np.int64)
+    files, stream = model.contents(engine.build.pipeline), images.reshape(-1, 4).astype(np.int64)
     for unit in units:
         stream = model.step(unit, stream, files)
         if unit.name in traced:
@@ -61,29 +61,35 @@ def test_a_small_network(build: HlsBuild) -> None:
     check_network(build)
 
 
-def test_the_test_bench_runs_on_the_memories_after_configuration(build: HlsBuild, tmp_path: Path) -> None:
-    """As `csim_design` compiles it, C++14 and memories filled; a wrong vector is noticed."""
-    tools_or_skip()
-    include = [f"-I{folder}" for folder in (native_csim.hls_folder() / "csim", build.sources, native_csim.find_ap_int())]
+def run_test_bench(core: Path, bench: Path, folder: Path, compiled: bool = False) -> subprocess.CompletedProcess[str]:
+    """The sources in `core` with testbench.cpp and vectors in `bench`, as `csim_design` compiles them: C++14, memories filled.
+
+    Args:
+        folder: for the program.
+        compiled: the core is in it from a call before.
+    """
+    include = [f"-I{each}" for each in (bench, native_csim.hls_folder() / "csim", core, native_csim.find_ap_int())]
     compiler = (*native_csim.find_compiler(), "-std=c++14", "-O0", "-w")
-    objects = [str(tmp_path / f"{name}.o") for name in ("core", "bench")]
+    objects = {"core": core / "qlight_hls.cpp", "bench": bench / "testbench.cpp"}
+    for name, source in objects.items():
+        if name == "bench" or not compiled:
+            subprocess.run([*compiler, *include, "-c", str(source), "-o", str(folder / f"{name}.o")], check=True, timeout=600)
+    made = [str(folder / f"{name}.o") for name in objects]
+    subprocess.run([*compiler, *made, "-o", str(folder / "program")], check=True, timeout=600)
+    return subprocess.run([str(folder / "program")], capture_output=True, text=True, check=False, timeout=600)
 
-    def compile_and_run(bench: Path, *names: str) -> subprocess.CompletedProcess[str]:
-        sources = {"core": build.sources / "qlight_hls.cpp", "bench": bench / "testbench.cpp"}
-        for name in names:
-            flags = ("-c", str(sources[name]), "-o", str(tmp_path / f"{name}.o"))
-            subprocess.run([*compiler, f"-I{bench}", *include, *flags], check=True, timeout=600)
-        subprocess.run([*compiler, *objects, "-o", str(tmp_path / "program")], check=True, timeout=600)
-        return subprocess.run([str(tmp_path / "program")], capture_output=True, text=True, check=False, timeout=600)
 
-    found = compile_and_run(build.sources, "core", "bench")
+def test_the_test_bench_runs_on_the_memories_after_configuration(build: HlsBuild, tmp_path: Path) -> None:
+    """A wrong vector is noticed."""
+    tools_or_skip()
+    found = run_test_bench(build.sources, build.sources, tmp_path)
     assert (found.returncode, found.stdout[-8:]) == (0, "0 wrong\n"), found.stdout
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     (wrong / "testbench.cpp").write_text((build.sources / "testbench.cpp").read_text())
     vectors = (build.sources / VECTORS_FILE).read_text()
     (wrong / VECTORS_FILE).write_text(vectors.replace("ACCUMULATORS[] = {", "ACCUMULATORS[] = {1"))
-    found = compile_and_run(wrong, "bench")
+    found = run_test_bench(build.sources, wrong, tmp_path, compiled=True)
     assert found.returncode == 1
     assert "image 0, class 0: expected 1" in found.stdout
     assert "1 wrong" in found.stdout

@@ -11,6 +11,7 @@ import os
 import numpy as np
 import pytest
 
+from hw.tb.affine import shapes as affine_shapes
 from hw.tb.common.cases import Case, selected
 from hw.tb.dwc import shapes as dwc_shapes
 from hw.tb.mvtu import shapes as mvtu_shapes
@@ -23,7 +24,7 @@ from qlight.targets import native_csim
 from tests.hls.bench import Bench
 
 #: every how many of the slow shapes is compiled, half a second each; QLIGHT_ALL_SHAPES=1: all of them
-SHAPES = {dwc_shapes: 8, mvtu_shapes: 4, pool_shapes: 4, swg_shapes: 2}
+SHAPES = {affine_shapes: 4, dwc_shapes: 8, mvtu_shapes: 4, pool_shapes: 4, swg_shapes: 2}
 START = 1 << 32
 #: words of the units behind, which must be passed on
 LATER = [0, 0xFFFFFFFF, 5]
@@ -66,10 +67,21 @@ def check(bench: Bench, case: Case, given: list[int], due: list[int], frame: int
 def test_dwc(bench: Bench) -> None:
     for case in cases_of(bench, "dwc"):
         lanes_in, lanes_out = case["IN_LANES"], case["OUT_LANES"]
+        if case["FRAME"]:
+            check_ends(bench, case)
+            continue
         frame = math.lcm(lanes_in, lanes_out) * 4
         codes = np.random.default_rng(1).integers(0, 1 << case["BITS"], FRAMES * frame)
         given, due = (beats(codes, lanes, case["BITS"]) for lanes in (lanes_in, lanes_out))
         check(bench, case, given, due, frame // min(lanes_in, lanes_out))
+
+
+def check_ends(bench: Bench, case: Case) -> None:
+    """Frames of so many beats out, each of which begins with a beat in; what is left of its last beat in is dropped."""
+    lanes_in, lanes_out, out = case["IN_LANES"], case["OUT_LANES"], case["FRAME"]
+    codes = np.random.default_rng(1).integers(0, 1 << case["BITS"], (FRAMES, -(-out * lanes_out // lanes_in) * lanes_in))
+    due = beats(codes[:, : out * lanes_out].ravel(), lanes_out, case["BITS"])
+    check(bench, case, beats(codes.ravel(), lanes_in, case["BITS"]), due, max(out, codes.shape[1] // lanes_in))
 
 
 def test_swg(bench: Bench) -> None:
@@ -114,6 +126,16 @@ def test_mvtu(bench: Bench) -> None:
             given = beats(codes.ravel(), case["SIMD"], case["ACTIVATION_BITS"])
             due = beats(results.ravel(), case["PE"], case["OUTPUT_BITS"] or case["ACC_BITS"])
             check(bench, case, given, due, 4 * folds)
+
+
+def test_affine(bench: Bench) -> None:
+    for case in cases_of(bench, "affine"):
+        for seed in range(2):
+            parameters = affine_shapes.Parameters(case, seed)
+            bench.load(case, [START, *parameters.words()[:2]])
+            assert bench.load(case, [START, *parameters.words(), *LATER]) == [START, *LATER]
+            given, due = parameters.traffic(FRAMES, seed)
+            check(bench, case, given, due, len(given) // FRAMES)
 
 
 def test_a_load_that_begins_anew(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from hw.tb.network.networks import FAST, NETWORKS, Network
 from hw.tb.network.run import run_network
 from qlight.hardware.build import Build, write_build
 from qlight.intgraph import Threshold, trace
+from tests.hls.test_adapter import verilog_folder
 
 SMALL = {network.name: network for network in NETWORKS["small"]}
 
@@ -82,6 +83,16 @@ def test_verilog_of_another_tool(build: Build, monkeypatch: pytest.MonkeyPatch) 
     assert [outcome.error for outcome in _run([SMALL["xnor"]])] == ["", "", ""]
     SMALL["xnor"].graph(1).save(build.folder / "graph")
     assert all("differ from the executor's" in outcome.error for outcome in _run([SMALL["xnor"]]))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("simulator_tools")
+@pytest.mark.parametrize("name", ["xnor", "streamed"])
+def test_verilog_of_vitis_hls(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter around a stand-in with the ports that Vitis HLS documents, in the folder that run_hls.tcl fills."""
+    network = SMALL[name]
+    monkeypatch.setenv("QLIGHT_DUT", str(verilog_folder(tmp_path / "build", network.graph(0), network.folding)))
+    assert [outcome.error for outcome in _run([network])] == ["", "", ""]
 
 
 def test_verilog_without_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,10 @@ WRONG = [
     ("threshold", {"REPEAT": 0}, "PE, NF and REPEAT must be at least 1"),
     ("threshold", {"OUTPUT_BITS": 0}, "OUTPUT_BITS must be from 1 to 8"),
     ("threshold", {"ACC_BITS": 33}, "ACC_BITS must be from 2 to 32"),
+    ("affine", {"REPEAT": 0}, "LANES, ROWS, GROUP and REPEAT must be at least 1"),
+    ("affine", {"ROWS": 6, "GROUP": 4}, "ROWS must be a multiple of GROUP"),
+    ("affine", {"OUTPUT_BITS": 9}, "OUTPUT_BITS must be from 1 to 8"),
+    ("affine", {"ACC_BITS": 2}, "ACC_BITS must be from 3 to 32"),
     ("pool", {"KERNEL": 0}, "KERNEL must be at least 1"),
     ("pool", {"CHANNELS": 6, "LANES": 4}, "CHANNELS must be a multiple of LANES"),
     ("pool", {"HEIGHT": 1}, "the kernel must fit the input"),
@@ -84,6 +88,11 @@ WRONG = [
     ("weight_reader", {"ADDRESS_BITS": 12}, "ADDRESS_BITS must be from 13 to 64"),
     ("weight_registers", {"STREAMS": 65}, "STREAMS must be from 1 to 64"),
     ("weight_registers", {"ADDRESS_BITS": 32}, "ADDRESS_BITS must be from 33 to 64"),
+    ("dma_read", {"DEPTH": 15}, "DEPTH must be at least 16"),
+    ("dma_write", {"DEPTH": 15}, "DEPTH must be at least 16"),
+    ("axi3_lite", {"PORTS": 17}, "PORTS must be from 1 to 16"),
+    ("axi3_lite", {"BASE": 0x4000_8000}, "BLOCK_BITS must be from 4 to 24, and BASE a multiple of a block"),
+    ("reset", {"STAGES": 1}, "STAGES must be at least 2"),
     ("mvtu_stream", MVTU | {"VECTORS": 0}, "VECTORS must be at least 1"),
     ("mvtu_stream", MVTU | {"SIMD": 3}, "MW must be a multiple of SIMD"),
     ("mvtu_stream", MVTU | {"PE": 3}, "MH must be a multiple of PE"),
@@ -129,15 +138,17 @@ SHAPES = {
     "mvtu 0": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 8, "ACTIVATION_BITS": 8, "BIPOLAR": 0, "IMPL": 0, "ACC_BITS": 22},
     "mvtu 2": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 2, "ACTIVATION_BITS": 2, "BIPOLAR": 0, "IMPL": 2, "ACC_BITS": 10},
     "mvtu 3": {"PE": 2, "SIMD": 4, "MW": 32, "MH": 4, "WEIGHT_BITS": 4, "ACTIVATION_BITS": 4, "BIPOLAR": 0, "IMPL": 3, "ACC_BITS": 14},
+    "affine": {"LANES": 1, "ROWS": 256, "ACC_BITS": 22, "OUTPUT_BITS": 8},
     "pool": {"BITS": 2, "LANES": 4, "CHANNELS": 8, "HEIGHT": 4, "WIDTH": 4},
     "control": {},
     "replay": {"WIDTH": 16, "FRAME": 100, "TIMES": 4},
     "reorder": {"WIDTH": 8, "OUTER": 4, "INNER": 64},
     "weight_reader": {"WORDS": 5000, "DEPTH": 128},
     "weight_registers": {"STREAMS": 2},
+    "shell": {},
     "mvtu_stream": {"PE": 2, "SIMD": 8, "MW": 32, "MH": 4, "VECTORS": 16, "IMPL": 1, "ACC_BITS": 8},
 }
-MULTIPLIERS = {"mvtu 0": 8, "mvtu 3": 4}  # DSP48E1
+MULTIPLIERS = {"mvtu 0": 8, "mvtu 3": 4, "affine": 2}  # DSP48E1
 
 
 @pytest.mark.slow

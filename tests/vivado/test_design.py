@@ -131,16 +131,22 @@ def test_sources_and_memory_files(tmp_path: Path) -> None:
     assert ["open_project", f"{build.folder.resolve()}/vivado/work/project/qlight.xpr"] in recorded
 
 
-def test_the_hls_twin(tmp_path: Path) -> None:
-    folder = write_hls_build(GRAPH, tmp_path / "build", board="pynq_z2").folder
+@pytest.mark.parametrize("folding", [None, STREAMED], ids=["resident", "streamed"])
+def test_the_hls_twin(folding: dict[str, object] | None, tmp_path: Path) -> None:
+    """Its design is that of the RTL, memory ports too."""
+    folder = write_hls_build(GRAPH, tmp_path / "build", folding, board="pynq_z2").folder
     assert "There are no sources in verilog/ of the build folder" in run(folder).stderr
     (folder / "verilog").mkdir()
     for name in ("qlight_hls.v", "weights.dat", *(path.name for path in (folder / "adapter").iterdir())):
         (folder / "verilog" / name).touch()
-    recorded, _ = made(folder)
+    recorded, found = made(folder)
     added = next(arguments[2] for arguments in recorded if arguments[0] == "add_files")
     for name in ("qlight_hls.v", "weights.dat", "qlight_top.sv", "qlight_control.sv", "qlight_ip.v"):
         assert f"/{name}" in added
+    assert ("/qlight_hls_port.sv" in added) == (folding is not None)
+    _, rtl = made(write_build(GRAPH, tmp_path / "rtl", folding, board="pynq_z2").folder)
+    assert found.buses == rtl.buses
+    assert any("/m_axi_w0" in master for master, _ in found.buses) == (folding is not None)
 
 
 def test_steps_and_what_goes_wrong(tmp_path: Path) -> None:

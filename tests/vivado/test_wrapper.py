@@ -71,8 +71,9 @@ def test_interfaces() -> None:
     assert [widths[f"m_axi_w{index}_rdata"] for index in range(2)] == [unit.port_bits for unit in pipeline.streamed]
 
 
-def test_the_wrapper_of_the_hls_twin_is_the_same() -> None:
-    pipeline = make_pipeline(GRAPH)
+@pytest.mark.parametrize("folding", [None, STREAMED], ids=["resident", "streamed"])
+def test_the_wrapper_of_the_hls_twin_is_the_same(folding: dict[str, Any] | None) -> None:
+    pipeline = make_pipeline(GRAPH, folding)
     assert wrapper(adapter(pipeline, "1" * 64, "2" * 64)) == wrapper(top_level(pipeline, "1" * 64, "2" * 64))
 
 

@@ -16,6 +16,7 @@ class Recorded {
 public:
     const std::string name;
     bool recording = false;
+    int64_t written = 0;         // beats, ever
     std::vector<uint8_t> bytes;  // of the recorded beats, each in whole bytes, little-endian
     virtual size_t size() const = 0;
 
@@ -39,6 +40,7 @@ public:
     stream& operator=(const stream&) = delete;
 
     void write(const T& beat) {
+        ++written;
         if (recording) {
             for (int bit = 0; bit < T::width; bit += 8) bytes.push_back(beat.range(bit + 8 < T::width ? bit + 7 : T::width - 1, bit).to_uint());
         }

@@ -56,7 +56,11 @@ class Memory:
             address, words, _ = self._bursts[0]
             self.ports["rdata"].value = self.content(address)
             self.ports["rlast"].value = words == 1
-            self.ports["rresp"].value = 2 if self.wrong else 0
+            self.ports["rresp"].value = self.response(address)
+
+    def response(self, address: int) -> int:
+        """What the word at an address comes with."""
+        return 2 if self.wrong else 0
 
     def observe(self) -> bool:
         """Check the master's side and note what moves; whether a word came."""

@@ -17,7 +17,8 @@ from hw.tb.common.tools import rtl_sources, simulator
 
 __all__ = ["CELLS", "Outcome", "run_cell", "run_simulation"]
 
-CELLS = ("fifo", "dwc", "swg", "mvtu", "pool", "control", "replay", "reorder", "weight_reader", "weight_registers", "mvtu_stream")
+CELLS = ("fifo", "dwc", "swg", "mvtu", "affine", "pool", "control", "replay", "reorder", "weight_reader", "weight_registers", "mvtu_stream")
+CELLS += ("axi3_lite", "dma", "shell")
 
 
 @dataclasses.dataclass(frozen=True)

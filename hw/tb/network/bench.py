@@ -77,9 +77,10 @@ def bench_of(builds: Sequence[tuple[Build, Sequence[Tap]]]) -> str:
     return _module(ports, body)
 
 
-def foreign_bench() -> str:
-    """Verilog of module `bench` around another tool's `qlight_top`."""
-    return _module(_ports("c0_", MONITORED), [*_instance(TOP, "i0", "c0_"), _status("c0_", [])])
+def foreign_bench(streamed: Sequence[StreamedMvtu] = ()) -> str:
+    """Verilog of module `bench` around another tool's `qlight_top`, which has a memory port for each of these units."""
+    outside = [*PORTS, *memory_ports(streamed)]
+    return _module(_ports("c0_", MONITORED, outside), [*_instance(TOP, "i0", "c0_", outside), _status("c0_", [])])
 
 
 def _ports(prefix: str, status_bits: int, outside: Sequence[Port] = PORTS) -> Iterable[str]:

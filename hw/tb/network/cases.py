@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from hw.tb.network.layers import Tap, due, taps
 from hw.tb.network.networks import Network
 from qlight.hardware.build import Build, load_build, write_build
+from qlight.hardware.folders import MANIFEST
 from qlight.hardware.packing import dram_weights
 from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.units import StreamedMvtu, Unit
@@ -29,6 +31,7 @@ class Case:
 
     Attributes:
         build: its build folder; None for another tool's Verilog.
+        folded: of another tool's Verilog that a build folder belongs to: which layers stream their weights. Its network stays loaded.
         graph: what it computes after configuration.
         other: a network of the same geometry; None for another tool's Verilog.
         images: uint8, N x H x W x C.
@@ -39,6 +42,7 @@ class Case:
     graph: Graph
     other: Graph | None
     images: np.ndarray
+    folded: Pipeline | None = None
     loaded: Graph = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,8 +50,10 @@ class Case:
 
     @property
     def pipeline(self) -> Pipeline:
-        """Of the loaded network, for an accelerator of ours."""
-        assert self.build is not None
+        """Of the loaded network, for an accelerator of ours, or whose folding is known."""
+        if self.build is None:
+            assert self.folded is not None
+            return self.folded
         return self.build.pipeline if self.loaded is self.graph else make_pipeline(self.loaded, self.build.pipeline.folding)
 
     @property
@@ -63,7 +69,8 @@ class Case:
     @property
     def streamed(self) -> Sequence[StreamedMvtu]:
         """The units whose weights come over a memory port."""
-        return () if self.build is None else self.build.pipeline.streamed
+        pipeline = self.folded if self.build is None else self.build.pipeline
+        return () if pipeline is None else pipeline.streamed
 
     def weights(self) -> list[bytes]:
         """What must lie behind each memory port for the loaded network."""
@@ -126,7 +133,9 @@ def foreign_case(folder: Path, design: Path, network: Network) -> None:
 def read_cases(folder: Path) -> list[Case]:
     """The cases of a folder, in order."""
     if (folder / "graph").is_dir():
-        return [Case(None, Graph.load(folder / "graph"), None, np.load(folder / _IMAGES.format(0)))]
+        graph, manifest = Graph.load(folder / "graph"), folder / MANIFEST
+        folded = make_pipeline(graph, json.loads(manifest.read_text())["folding"]) if manifest.is_file() else None
+        return [Case(None, graph, None, np.load(folder / _IMAGES.format(0)), folded)]
     found = []
     while (path := folder / _BUILD.format(len(found))).is_dir():
         index, build = len(found), load_build(path)

@@ -36,6 +36,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "MVTU: bits of a result": ("raw", "1", "2", "3", "4", "8"),
     "streamed MVTU: vectors an image, folds of rows (NF)": ("1, 1", "1, more", "more, 1", "more, more"),
+    "affine: lanes": ("1", "more"),
+    "affine: rows of a group, times": ("1, 1", "1, more", "more, 1", "more, more"),
+    "affine: bits of codes": ("to 4", "5 to 8"),
     "SWG: kernel": ("3 x 3", "one row", "one column", "square", "rectangle"),
     "SWG: padding": ("none", "one on each side", "uneven"),
     "SWG: code of padding": ("0", "other"),
@@ -57,6 +60,10 @@ def classes(cell: str, parameters: Parameters) -> Iterator[tuple[str, str]]:
     elif cell == "qlight_mvtu_stream":
         sizes = values["VECTORS"], values["MH"] // values["PE"]
         yield "streamed MVTU: vectors an image, folds of rows (NF)", ", ".join("1" if size == 1 else "more" for size in sizes)
+    elif cell == "qlight_affine":
+        yield "affine: lanes", "1" if values["LANES"] == 1 else "more"
+        yield "affine: rows of a group, times", ", ".join("1" if values[name] == 1 else "more" for name in ("GROUP", "REPEAT"))
+        yield "affine: bits of codes", "to 4" if values["OUTPUT_BITS"] <= 4 else "5 to 8"
     elif cell == "qlight_swg":
         yield from _of_swg(values)
     elif cell == "qlight_dwc":

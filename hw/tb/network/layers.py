@@ -9,7 +9,7 @@ import numpy as np
 
 from hw.tb.swg.reference import beats
 from qlight.hardware.pipeline import Pipeline
-from qlight.hardware.units import Mvtu, Pool, Reorder
+from qlight.hardware.units import Affine, Dwc, Mvtu, Pool, Reorder, Unit
 from qlight.intgraph import trace
 from qlight.intgraph.execute import run_node
 
@@ -37,14 +37,31 @@ class Tap:
 
 
 def taps(pipeline: Pipeline) -> list[Tap]:
-    """The outputs of all MVTUs and pools; of a streamed MVTU, whose results leave in another order, when they are in order."""
+    """The outputs of all MVTUs, affine units and pools; where they leave in another order, when they are in order.
+
+    The accumulators of an MVTU before an affine unit are not seen where they are never in order.
+    """
     found = []
     for index, unit in enumerate(pipeline.units):
-        if isinstance(unit, Mvtu | Pool):
+        if isinstance(unit, Mvtu | Affine | Pool):
             channels = unit.mh if isinstance(unit, Mvtu) else unit.channels
-            disordered = any(isinstance(follower, Reorder) for follower in pipeline.units[index + 1 : index + 2])
-            found.append(Tap(unit.name, index + 1 + disordered, unit.target.bits, unit.target.lanes, channels, unit.target.beats))
+            behind = _ordered(pipeline.units[index:])
+            if behind is not None:
+                stream = pipeline.units[index + behind].target
+                found.append(Tap(unit.name, index + 1 + behind, stream.bits, stream.lanes, channels, stream.beats))
     return found
+
+
+def _ordered(units: Sequence[Unit]) -> int | None:
+    """How many units behind the first one its results are in order: 0, or those up to a `Reorder`; None: they have become codes by then."""
+    for behind, unit in enumerate(units[1:4], 1):
+        if isinstance(unit, Reorder):
+            return behind
+        if isinstance(unit, Affine) and unit.repeat > 1:
+            return None
+        if not isinstance(unit, Dwc | Affine):
+            break
+    return 0
 
 
 def due(pipeline: Pipeline, images: np.ndarray) -> list[list[int | None]]:
@@ -60,12 +77,14 @@ def due(pipeline: Pipeline, images: np.ndarray) -> list[list[int | None]]:
     by_unit = {unit.name: unit for unit in pipeline.units}
     found: list[list[int | None]] = []
     for tap in taps(pipeline):
-        threshold = layers[by_unit[tap.unit].layer].threshold
-        tensor, codes = by_node[tap.unit]
-        if threshold is not None and (tap.unit in layers or tap.unit in directed):
+        unit = by_unit[tap.unit]
+        threshold = layers[unit.layer].threshold
+        tensor, codes = by_node[unit.layer if isinstance(unit, Affine) else unit.name]
+        coded = unit.output_bits > 0 if isinstance(unit, Mvtu) else isinstance(unit, Affine) or unit.name in directed
+        if threshold is not None and coded:
             codes = run_node(threshold, tensor, codes.astype(np.int64))
         wanted = beats(codes.astype(np.int64).ravel() & ((1 << tap.bits) - 1), tap.lanes, tap.bits)
-        follower = pipeline.units[tap.stream] if tap.stream < len(pipeline.units) else None
+        follower = next((unit for unit in pipeline.units[tap.stream :] if not isinstance(unit, Dwc | Affine)), None)
         used = np.ones(tap.beats, bool)
         if isinstance(follower, Pool):
             row, column = np.indices((follower.height, follower.width))

@@ -10,7 +10,7 @@ from pathlib import Path
 from hw.tb.common.run import Outcome, run_simulation
 from hw.tb.common.tools import rtl_sources, simulator
 from hw.tb.network.bench import MONITOR, bench_of, foreign_bench, top_of
-from hw.tb.network.cases import foreign_case, write_cases
+from hw.tb.network.cases import foreign_case, read_cases, write_cases
 from hw.tb.network.layers import taps
 from hw.tb.network.networks import Network
 from qlight.hardware.top import TOP
@@ -24,7 +24,8 @@ def run_network(networks: Sequence[Network], edit: Callable[[str], str] = str) -
     """Run the testbench on accelerators of these networks, all in one simulation.
 
     `QLIGHT_DUT` names a folder with another tool's Verilog of a top level that has the ports of ours, and with graph/, which it must
-    compute, in it or beside it: it takes the place of the first accelerator, and only what its streams carry is compared.
+    compute, in it or beside it: it takes the place of the first accelerator, and only what its streams carry is compared. With streamed
+    layers it needs the manifest of a build folder beside graph/.
 
     Args:
         networks: the cases.
@@ -40,10 +41,11 @@ def run_network(networks: Sequence[Network], edit: Callable[[str], str] = str) -
         folder, design = Path(temporary), os.environ.get("QLIGHT_DUT")
         if design:
             foreign_case(folder, Path(design), networks[0])
-            program = simulator("bench", rtl_sources(), {"bench.sv": foreign_bench()})
+            program = simulator("bench", rtl_sources(), {"bench.sv": foreign_bench(read_cases(folder)[0].streamed)})
             return run_simulation(program, "bench", _IMAGES, folder, {})
         builds = write_cases(folder, networks)
         texts = {f"{TOP}_{index}.sv": top_of(edit(build.sources[-1].read_text()), index) for index, build in enumerate(builds)}
         texts["bench.sv"] = bench_of([(build, taps(build.pipeline)) for build in builds])
-        program = simulator("bench", [*builds[0].sources[:-1], MONITOR], texts)
+        cells = {path.name: path for build in builds for path in build.sources[:-1]}
+        program = simulator("bench", [*cells.values(), MONITOR], texts)
         return run_simulation(program, "bench", f"{_IMAGES},{_REGISTERS}", folder, {})

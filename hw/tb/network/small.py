@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qlight.intgraph import Graph, GraphBuilder
+from tests.hardware.affine import affine_graph
 
 __all__ = ["SMALL", "Conv", "Dense", "Shape", "small_graph", "small_images"]
 
@@ -34,16 +35,17 @@ class Conv(Dense):
 @dataclass(frozen=True)
 class Shape:
     """Input height, width and channels; layers, the last of which is dense and has no thresholds; and of each, at least PE and SIMD of its
-    PE, SIMD, "multiply", "weights" and "port_bits"."""
+    PE, SIMD, "multiply", "weights", "port_bits" and "requantize"; whether thresholds are affine functions of the accumulator."""
 
     image: tuple[int, int, int]
     layers: tuple[Dense, ...]
     folds: tuple[tuple[int | str, ...], ...]
+    affine: bool = False
 
     @property
     def folding(self) -> Mapping[str, Mapping[str, int | str]]:
         """By the names of `small_graph`."""
-        names = ("pe", "simd", "multiply", "weights", "port_bits")
+        names = ("pe", "simd", "multiply", "weights", "port_bits", "requantize")
         return {f"layer{index}": dict(zip(names, fold, strict=False)) for index, fold in enumerate(self.folds)}
 
 
@@ -74,7 +76,8 @@ def small_graph(shape: Shape, seed: int) -> Graph:
         if pool == "after":
             builder.max_pool(f"pool{index}")
     classes = builder.operand.type.channels
-    return builder.build(np.ones(classes), np.zeros(classes))
+    graph = builder.build(np.ones(classes), np.zeros(classes))
+    return affine_graph(graph, seed) if shape.affine else graph
 
 
 def _threshold(builder: GraphBuilder, rng: np.random.Generator, name: str, codes: int, spread: float) -> None:
@@ -135,6 +138,18 @@ SMALL = {
             *((2, 6, "auto", "streamed", 128), (2, 4, "auto", "streamed"), (6, 4, "auto", "streamed", 32), (3, 9, "auto", "streamed")),
             (5, 4, "auto", "streamed", 32),
         ),
+    ),
+    "affine": Shape(
+        (6, 6, 2),
+        (Conv(4, -8, 8), Conv(6, 2, 5, pool="before"), Dense(12, 2, 3), Dense(5, -8)),
+        ((4, 18), (3, 12), (6, 27, "auto", "resident", 64, "affine"), (5, 4)),
+        affine=True,
+    ),
+    "affine streamed": Shape(
+        (6, 6, 2),
+        (Conv(4, -8, 8), Conv(8, 2, 6, pool="after"), Dense(12, 2, 5), Dense(5, -8)),
+        ((2, 6, "auto", "streamed", 128), (2, 36, "auto", "streamed"), (3, 9, "auto", "streamed"), (5, 4)),
+        affine=True,
     ),
     "dense": Shape((2, 2, 3), (Dense(10, -8), Dense(6, 3), Dense(3, -8)), ((5, 12), (1, 5), (3, 2))),
     "eight bits": Shape(

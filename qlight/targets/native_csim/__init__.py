@@ -31,6 +31,9 @@ _int, _pointer, _text = ctypes.c_int64, ctypes.c_void_p, ctypes.c_char_p
 _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "qlight_run": (_int, (_pointer, _int, _pointer, _pointer, _pointer, _int)),
     "qlight_load": (None, (_pointer, _int)),
+    "qlight_put": (None, (_int, _pointer)),
+    "qlight_fetch": (None, ()),
+    "qlight_written": (_int, (_text,)),
     "qlight_record": (None, ()),
     "qlight_recorded": (_int, (_text, _pointer)),
 }

@@ -51,7 +51,7 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "qlight_transfer": (_int, (_pointer, _pointer, _int, _pointer, _pointer, _int, _int)),
     "qlight_send": (_int, (_pointer, _pointer, _int)),
     "qlight_step": (_int, (_pointer, _int)),
-    "qlight_memory": (_int, (_pointer, _int, _pointer, _int, ctypes.c_uint64, _int, _int)),
+    "qlight_memory": (_int, (_pointer, _int, _pointer, _int, ctypes.c_uint64, _int, _int, _int)),
     "qlight_memory_words": (_int, (_pointer, _int)),
     "qlight_write": (_int, (_pointer, ctypes.c_uint32, ctypes.c_uint32)),
     "qlight_read": (_int, (_pointer, ctypes.c_uint32)),

@@ -39,8 +39,8 @@ struct Simulation {
 #define QLIGHT_SAMPLE(k)                                                                                              \
     memories[k].sample(top.m_axi_w##k##_rvalid, sizeof(top.m_axi_w##k##_rdata), top.m_axi_w##k##_arvalid, \
                        top.m_axi_w##k##_araddr, top.m_axi_w##k##_arlen, cycle);
-#define QLIGHT_OFFER(k)                                                                  \
-    top.m_axi_w##k##_rvalid = memories[k].offer(top.m_axi_w##k##_rdata, cycle); \
+#define QLIGHT_OFFER(k)                                                                                          \
+    top.m_axi_w##k##_rvalid = memories[k].offer(top.m_axi_w##k##_rdata, top.m_axi_w##k##_rresp, cycle); \
     top.m_axi_w##k##_rlast = memories[k].last();
         QLIGHT_PORTS(QLIGHT_SAMPLE)
         int64_t* count = issued;
@@ -138,12 +138,14 @@ void qlight_delete(void* handle) {
 const char* qlight_problem(void* handle) { return static_cast<Simulation*>(handle)->problem.c_str(); }
 
 // Puts `size` bytes, which the caller keeps, behind memory port `port`, from address `base` on. See memory.hpp for the rest.
-int64_t qlight_memory(void* handle, int64_t port, const uint8_t* data, int64_t size, uint64_t base, int64_t latency, int64_t gap) {
+int64_t qlight_memory(void* handle, int64_t port, const uint8_t* data, int64_t size, uint64_t base, int64_t latency, int64_t gap,
+                      int64_t decodes) {
     auto* simulation = static_cast<Simulation*>(handle);
     return guarded(simulation, [&]() -> int64_t {
         if (port < 0 || port >= PORTS) throw std::runtime_error("there is no memory port " + std::to_string(port));
         Memory& memory = simulation->memories[port];
         memory.data = data, memory.size = size, memory.base = base, memory.latency = latency, memory.gap = gap;
+        memory.decodes = decodes;
         return 0;
     });
 }

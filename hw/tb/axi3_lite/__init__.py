@@ -1,0 +1,1 @@
+"""Testbench of qlight_axi3_lite."""

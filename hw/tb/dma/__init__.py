@@ -1,0 +1,1 @@
+"""Testbench of qlight_dma with its engines and registers."""

@@ -1,0 +1,1 @@
+"""Testbench of qlight_shell with qlight_reset, and qlight_control as the accelerator."""
