@@ -39,6 +39,8 @@ def main(args: Sequence[str]) -> None:
         parser.add_argument("--name", required=True)
         parser.add_argument("--network", required=True)
         parser.add_argument("--flow", default="vivado")
+        parser.add_argument("--prjxray_db", type=Path)
+        parser.add_argument("--chipdb", type=Path)
     options = parser.parse_args(args[1:])
     if args[0] == "list":
         found = read_manifests(options.folder)
@@ -52,6 +54,8 @@ def main(args: Sequence[str]) -> None:
                 f"{manifest.name}: {'a plan without files' if manifest.state == PLANNED else 'files, bitstream and handoff file are right'}"
             )
     else:
-        manifest = build_overlay(options.build, options.folder, options.name, options.network, options.flow)
+        manifest = build_overlay(
+            options.build, options.folder, options.name, options.network, options.flow, options.prjxray_db, options.chipdb
+        )
         print(manifest.line())
         print(f"wrote {options.folder / manifest.name}")

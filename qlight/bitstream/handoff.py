@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from qlight.bitstream.bitfile import package_of
-from qlight.board.overlay import ACCELERATOR_TYPE, DMA_TYPE
+from qlight.board.overlay import ACCELERATOR_TYPE, DMA_TYPE, OPEN_DMA_TYPE
 from qlight.errors import InputError
 from qlight.hardware.boards import Board, boards_folder
 
@@ -53,10 +53,10 @@ def check_handoff(path: str | Path, board: Board) -> None:
     if stated.lower().replace("-", "").removeprefix("xc") != package_of(board.part):
         raise wrong(f"it is for {stated or 'no part'} where the board has {board.part}")
     for name, base in address_map(board.family).items():
-        kind = DMA_TYPE if name == "dma" else ACCELERATOR_TYPE
-        modules = [module for module in root.iter("MODULE") if _is(module.get("VLNV", ""), kind)]
+        kinds = (DMA_TYPE, OPEN_DMA_TYPE) if name == "dma" else (ACCELERATOR_TYPE,)
+        modules = [module for module in root.iter("MODULE") if any(_is(module.get("VLNV", ""), kind) for kind in kinds)]
         if len(modules) != 1:
-            raise wrong(f"it has {len(modules)} blocks {kind} where one must be")
+            raise wrong(f"it has {len(modules)} blocks {' or '.join(kinds)} where one must be")
         instance = modules[0].get("INSTANCE", "")
         found = {
             (_number(each, "BASEVALUE"), _number(each, "HIGHVALUE")) for each in root.iter("MEMRANGE") if each.get("INSTANCE") == instance

@@ -38,7 +38,7 @@ class Manifest:
         network: what it runs, in words.
         loading: "run-time": networks of its geometry hash can be loaded; "fixed": it runs that of its graph hash.
         state: "planned": there are no files; "built": they are there, no board has loaded them; "loaded": one has.
-        flow, built_by, tool: "vivado", the command, and the tool with its version.
+        flow, built_by, tool: "vivado" or "openxc7", the command, and the tools with their versions.
         geometry_hash, graph_hash: 64 hexadecimal digits.
         folding: as in the manifest of the build folder.
         clock_mhz, timing, resources: what the tool reports: frequency; slacks in ns and whether they are met; used and available by kind.

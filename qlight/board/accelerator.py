@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from qlight.errors import HardwareError
 
-#: seconds that `Accelerator.load` and `Accelerator.reset` may take where nothing else is said
-LOAD_SECONDS, RESET_SECONDS = 60.0, 10.0
+#: seconds that `Accelerator.load`, `Accelerator.reset` and `Accelerator.counters` may take where nothing else is said
+LOAD_SECONDS, RESET_SECONDS, COUNTER_SECONDS = 60.0, 10.0, 2.0
 
 
 class DeviceError(HardwareError):
@@ -18,6 +18,20 @@ class DeviceError(HardwareError):
 
 class DeviceTimeout(DeviceError):  # noqa: N818 - named as Python's TimeoutError is
     """The accelerator did not finish before the deadline; it has to be reset before it runs again."""
+
+
+class Parameters(NamedTuple):
+    """A network as an accelerator is loaded with it.
+
+    Attributes:
+        words: uint32, the parameter stream (parameters.bin of a build folder); none where there is nothing to be loaded through it.
+        graph_hash: 64 hexadecimal digits, of the graph that they are the parameters of.
+        weights: of each streamed layer, in the order of the memory ports, uint8, what must lie in DRAM (dram/ of a build folder).
+    """
+
+    words: np.ndarray[Any, Any]
+    graph_hash: str
+    weights: tuple[np.ndarray[Any, Any], ...] = ()
 
 
 @runtime_checkable
@@ -34,7 +48,9 @@ class Accelerator(Protocol):
         description: what answers, in words that results show: "pynq 4.0.0, zcu104", "emulated board: packed engine", ...
         image_bytes: of one image, H W C.
         classes: accumulators of one answer.
-        parameter_words: 32-bit words of the parameter stream; 0 where the parameters are fixed and `load` does not work.
+        parameter_words: 32-bit words of the parameter stream; 0 where there is none.
+        weight_bytes: of each streamed layer, that `load` must bring; none where all weights are on chip. Without these and without
+            parameter words the parameters are fixed, and `load` does not work.
         most_images: that `run` takes at once (the size of the DMA buffers); the owner splits larger batches.
     """
 
@@ -45,6 +61,7 @@ class Accelerator(Protocol):
     image_bytes: int
     classes: int
     parameter_words: int
+    weight_bytes: tuple[int, ...]
     most_images: int
 
     def run(self, pixels: np.ndarray[Any, Any], deadline: float) -> np.ndarray[Any, Any]:
@@ -63,16 +80,12 @@ class Accelerator(Protocol):
         """
         ...
 
-    def load(self, words: np.ndarray[Any, Any], graph_hash: str, deadline: float = LOAD_SECONDS) -> None:
-        """Load parameters of a network of this geometry; `graph_hash` is then that one's.
-
-        Args:
-            words: uint32, `parameter_words` of them (parameters.bin of a build folder).
-            graph_hash: 64 hexadecimal digits, of the graph that they are the parameters of.
+    def load(self, parameters: Parameters, deadline: float = LOAD_SECONDS) -> None:
+        """Load parameters of a network of this geometry; the accelerator's graph hash is then that network's.
 
         Raises:
-            InputError: not so many words, or the parameters are fixed.
-            DeviceError, DeviceTimeout: as `run`.
+            InputError: not so many words, or not so many bytes of weights, as this one takes; or its parameters are fixed.
+            DeviceError, DeviceTimeout: as `run`; the board may have no memory for the weights.
         """
         ...
 
@@ -81,6 +94,14 @@ class Accelerator(Protocol):
 
         Raises:
             DeviceError, DeviceTimeout: it does not come back: only a restart (or a person) helps.
+        """
+        ...
+
+    def counters(self, deadline: float = COUNTER_SECONDS) -> dict[str, Any]:
+        """What the hardware counted since its last reset, as JSON can hold it; empty where nothing counts.
+
+        Raises:
+            DeviceError, DeviceTimeout: it does not say.
         """
         ...
 

@@ -19,6 +19,8 @@ from qlight.errors import InputError
 
 #: the most bytes of a file that are fetched
 _MOST_FILE = 1 << 30
+#: how often a batch is sent again because the server took a frame for no protocol: a wire that damages frames, or a bug
+_MOST_REFUSED = 3
 
 
 class BoardClient(Reconnecting):
@@ -215,7 +217,7 @@ class BoardClient(Reconnecting):
             raise LinkLost("the server stopped")
         if frame.type is FrameType.ERROR:
             code, text = read_error(frame.payload)
-            if code in (Code.STOPPING, Code.BUSY):
+            if code in (Code.STOPPING, Code.BUSY) or (code == Code.PROTOCOL and self._again_refused(flying)):
                 raise LinkLost(text)
             if code == Code.DEADLINE:
                 raise BoardTimeout(f"The board server at {self.address} did not answer within {self.deadline:g} s: {text}.")
@@ -230,6 +232,12 @@ class BoardClient(Reconnecting):
         flight.found[:] = answer.accumulators
         del flying[flight.number]
         self.traffic.answered(len(answer.accumulators), time.monotonic() - flight.sent, answer.waited, answer.device)
+
+    def _again_refused(self, flying: dict[int, Flight]) -> bool:
+        """Count a refusal of whatever was sent; whether it is worth sending again."""
+        for flight in flying.values():
+            flight.refused += 1
+        return max(flight.refused for flight in flying.values()) <= _MOST_REFUSED
 
     def _size(self, pixels: np.ndarray[Any, Any]) -> int:
         return self.welcome.image_bytes * len(pixels[:1])

@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from qlight.board.accelerator import Accelerator
 from qlight.board.client import BoardClient
-from qlight.board.deployment import Deployment, read_deployment
+from qlight.board.deployment import read_deployment
+from qlight.board.link import BoardError
 from qlight.board.owner import Care
 from qlight.board.protocol import DEFAULT_PORT
 from qlight.board.security import new_token, read_token, server_tls
@@ -24,6 +26,8 @@ from qlight.errors import InputError
 
 #: exit status that asks the supervisor for a restart: the accelerator is in a call that does not return
 STUCK_STATUS = 75
+#: between looks for a server that starts
+_AGAIN_SECONDS = 0.2
 
 
 def serve(args: Sequence[str]) -> int:
@@ -91,7 +95,7 @@ def _server(given: Any, settings: Settings) -> BoardServer:
             f"Expected `graph` {given.graph!r} to be a build of the geometry {overlay.geometry_hash[:16]}, which the overlay has, but got "
             f"{network.geometry_hash[:16]}; export it with the overlay's folding."
         )
-    return BoardServer(_opener(given.overlay, given.remote), settings, parameters=_parameters(network), files=network.files)
+    return BoardServer(_opener(given.overlay, given.remote), settings, parameters=network.parameters, files=network.files)
 
 
 def _opener(folder: str, remote: str | None) -> Callable[[], Accelerator]:
@@ -103,13 +107,10 @@ def _opener(folder: str, remote: str | None) -> Callable[[], Accelerator]:
     return open_accelerator
 
 
-def _parameters(network: Deployment) -> tuple[Any, str]:
-    return network.words, network.graph_hash
-
-
 def status(args: Sequence[str]) -> int:
     """Print what a server serves and counted, as JSON."""
-    with _client("status", "Ask a board server how it is.", args)[0] as client:
+    wait = ("--wait", {"type": float, "default": 0.0, "metavar": "SECONDS", "help": "that the server may take to start (default 0)"})
+    with _client("status", "Ask a board server how it is.", args, wait)[0] as client:
         print(json.dumps({"serves": client.welcome.__dict__, "status": client.status()}, indent=2))
     return 0
 
@@ -137,4 +138,11 @@ def _client(name: str, what: str, args: Sequence[str], *more: tuple[str, dict[st
     for option, settings in more:
         parser.add_argument(option, **settings)
     given = parser.parse_args(args)
-    return BoardClient(given.address), given
+    until = time.monotonic() + getattr(given, "wait", 0.0)
+    while True:
+        try:
+            return BoardClient(given.address), given
+        except BoardError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_AGAIN_SECONDS)

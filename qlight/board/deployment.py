@@ -1,4 +1,4 @@
-"""What a board needs of a build folder, with numpy alone: the parameter words, and the graph's files that clients fetch."""
+"""What a board needs of a build folder, with numpy alone: parameter words, weights in DRAM, and the graph's files that clients fetch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qlight.board.accelerator import Parameters
 from qlight.board.messages import FILES
 from qlight.errors import InputError
+from qlight.hardware.folders import KINDS
 
 _MANIFEST, _PARAMETERS, _GRAPH = "manifest.json", "parameters.bin", "graph"
 _MOST_MANIFEST = 1 << 20
@@ -21,14 +23,13 @@ class Deployment(NamedTuple):
     """A network as a board takes it.
 
     Attributes:
-        graph_hash, geometry_hash: 64 hexadecimal digits.
-        words: uint32, the parameter stream.
+        geometry_hash: 64 hexadecimal digits: of the accelerators that can be loaded with it.
+        parameters: what is loaded.
         files: the graph's files by name.
     """
 
-    graph_hash: str
     geometry_hash: str
-    words: np.ndarray[Any, Any]
+    parameters: Parameters
     files: dict[str, Path]
 
 
@@ -46,9 +47,12 @@ def read_deployment(folder: str | Path) -> Deployment:
         manifest = json.loads(path.read_text(encoding="ascii"))
         graph_hash, geometry_hash = manifest["graph_hash"], manifest["geometry_hash"]
         checksums = manifest["files"]
-        if manifest["format"] != "qlight-build" or not all(re.fullmatch("[0-9a-f]{64}", text) for text in (graph_hash, geometry_hash)):
+        if manifest["format"] not in KINDS or not all(re.fullmatch("[0-9a-f]{64}", text) for text in (graph_hash, geometry_hash)):
             raise ValueError("it is none of a build")
-        contents = {name: _checked(folder, name, checksums) for name in (_PARAMETERS, *(f"{_GRAPH}/{name}" for name in FILES))}
+        words = np.frombuffer(_checked(folder, _PARAMETERS, checksums), "<u4").astype(np.uint32)
+        weights = tuple(_weights(folder, each, checksums) for each in manifest.get("dram", ()))  # in the order of the memory ports
+        for name in FILES:
+            _checked(folder, f"{_GRAPH}/{name}", checksums)
     except OSError as error:
         raise InputError(
             f"Expected {str(folder)!r} to be a build folder (`python -m qlight export --format rtl`), but {Path(error.filename).name} "
@@ -58,8 +62,7 @@ def read_deployment(folder: str | Path) -> Deployment:
         raise InputError(
             f"Expected {str(path)!r} to be the manifest of a whole build, but it is not ({error}); export it again."
         ) from error
-    words = np.frombuffer(contents[_PARAMETERS], "<u4").astype(np.uint32)
-    return Deployment(graph_hash, geometry_hash, words, {name: folder / _GRAPH / name for name in FILES})
+    return Deployment(geometry_hash, Parameters(words, graph_hash, weights), {name: folder / _GRAPH / name for name in FILES})
 
 
 def _checked(folder: Path, name: str, checksums: dict[str, str]) -> bytes:
@@ -67,3 +70,11 @@ def _checked(folder: Path, name: str, checksums: dict[str, str]) -> bytes:
     if hashlib.sha256(content).hexdigest() != checksums[name]:
         raise ValueError(f"{name} is changed or cut off")
     return content
+
+
+def _weights(folder: Path, entry: dict[str, Any], checksums: dict[str, str]) -> np.ndarray[Any, Any]:
+    """What must lie in DRAM for a streamed layer."""
+    content = _checked(folder, entry["file"], checksums)
+    if len(content) != entry["bytes"]:
+        raise ValueError(f"{entry['file']} has {len(content)} bytes in place of {entry['bytes']}")
+    return np.frombuffer(content, np.uint8)

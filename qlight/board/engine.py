@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qlight.board.accelerator import LOAD_SECONDS, RESET_SECONDS, DeviceTimeout
+from qlight.board.accelerator import COUNTER_SECONDS, LOAD_SECONDS, RESET_SECONDS, DeviceTimeout, Parameters
 from qlight.errors import InputError
 
 
@@ -30,6 +30,7 @@ class EngineAccelerator:
 
     bitstream_hash = ""
     parameter_words = 0
+    weight_bytes: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class EngineAccelerator:
             raise DeviceTimeout(f"the engine took longer than {deadline:g} s for {len(pixels)} images")
         return found
 
-    def load(self, words: np.ndarray[Any, Any], graph_hash: str, deadline: float = LOAD_SECONDS) -> None:
+    def load(self, parameters: Parameters, deadline: float = LOAD_SECONDS) -> None:
         """See `Accelerator.load`: parameters are fixed here."""
         raise InputError(
             "Expected an accelerator that can be loaded, but the parameters of an engine are fixed; start it with another graph."
@@ -62,6 +63,10 @@ class EngineAccelerator:
 
     def reset(self, deadline: float = RESET_SECONDS) -> None:
         """See `Accelerator.reset`: there is no state."""
+
+    def counters(self, deadline: float = COUNTER_SECONDS) -> dict[str, Any]:
+        """See `Accelerator.counters`: nothing counts."""
+        return {}
 
     def close(self) -> None:
         """See `Accelerator.close`."""

@@ -33,7 +33,7 @@ GREETING_LIMITS = {FrameType.CHALLENGE: NONCE_BYTES + PROOF_BYTES, FrameType.WEL
 class Code(enum.IntEnum):
     """Why there is no answer."""
 
-    PROTOCOL = 1  # the client broke the protocol; the connection ends
+    PROTOCOL = 1  # the client broke the protocol, or the wire damaged its frame; the connection ends
     DEADLINE = 2  # the request's deadline passed
     DEVICE = 3  # the accelerator failed, and resets did not help in time
     STOPPING = 4  # the server stops; ask it, or its successor, again

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from qlight.errors import InputError
+from qlight.errors import HardwareError, InputError
+from qlight.files import whole_file
 
 #: what a bitstream file may end in; pynq converts a .bit and takes a .bin as it is
 SUFFIXES = (".bit", ".bin")
 HANDOFF_SUFFIX = ".hwh"
-#: the type of the DMA in a handoff file, without its version, and of the accelerator
-DMA_TYPE, ACCELERATOR_TYPE = "xilinx.com:ip:axi_dma", "qlight_top"
+#: the type of the DMA in a handoff file, without its version: the vendor's, and that of the open flow (hw/rtl/qlight_dma.sv), which has
+#: the same registers; the type of the accelerator
+DMA_TYPE, OPEN_DMA_TYPE, ACCELERATOR_TYPE = "xilinx.com:ip:axi_dma", "qlight:user:qlight_dma", "qlight_top"
 _MOST_HANDOFF_BYTES = 1 << 26
 
 
@@ -27,6 +26,7 @@ class Overlay(NamedTuple):
         bitstream, handoff: the files.
         bitstream_hash: SHA-256 of the bitstream file, 64 hexadecimal digits.
         dma, accelerator: names of the two blocks in the handoff file.
+        dma_type: of the DMA, with its version.
     """
 
     bitstream: Path
@@ -34,6 +34,7 @@ class Overlay(NamedTuple):
     bitstream_hash: str
     dma: str
     accelerator: str
+    dma_type: str
 
 
 def find_overlay(folder: str | Path) -> Overlay:
@@ -53,33 +54,36 @@ def find_overlay(folder: str | Path) -> Overlay:
     bitstream, handoff = found[0], found[0].with_suffix(HANDOFF_SUFFIX)
     try:
         digest = hashlib.sha256(bitstream.read_bytes()).hexdigest()
-        dma, accelerator = _blocks(handoff)
+        dma, accelerator, dma_type = _blocks(handoff)
     except OSError as error:
         raise InputError(f"Expected `overlay` {str(bitstream)!r} to be readable, but it is not ({error.strerror}).") from error
-    return Overlay(bitstream, handoff, digest, dma, accelerator)
+    return Overlay(bitstream, handoff, digest, dma, accelerator, dma_type)
 
 
 def named_by_content(overlay: Overlay, folder: Path) -> Overlay:
     """The overlay under a name made of its content, copied into `folder` unless it is there.
 
     pynq sends a file to the board only where the board has none of that name, so a changed file must have another name.
+
+    Raises:
+        HardwareError: it cannot be copied, as where the disk is full.
     """
     both = hashlib.sha256(overlay.bitstream.read_bytes() + overlay.handoff.read_bytes()).hexdigest()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     placed = []
     for path in (overlay.bitstream, overlay.handoff):
-        target = folder / f"qlight-{both[:24]}{path.suffix}"
-        if not target.exists():
-            handle, part = tempfile.mkstemp(dir=folder)
-            os.close(handle)
-            shutil.copyfile(path, part)
-            os.replace(part, target)
+        target, content = folder / f"qlight-{both[:24]}{path.suffix}", path.read_bytes()
+        if not target.exists() or target.read_bytes() != content:
+            try:
+                with whole_file(target) as part:
+                    part.write_bytes(content)
+            except OSError as error:
+                raise HardwareError(f"The overlay cannot be copied to {target} ({error.strerror}); make room there.") from error
         placed.append(target)
     return overlay._replace(bitstream=placed[0], handoff=placed[1])
 
 
-def _blocks(handoff: Path) -> tuple[str, str]:
-    """Names of the DMA and the accelerator.
+def _blocks(handoff: Path) -> tuple[str, str, str]:
+    """Names of the DMA and the accelerator, and the DMA's type.
 
     Raises:
         InputError: the file is no handoff file, or does not have one of each.
@@ -92,8 +96,8 @@ def _blocks(handoff: Path) -> tuple[str, str]:
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # an unknown encoding is a LookupError
         raise InputError(problem + f"it is no XML ({error}).") from error
     modules = [(module.get("VLNV", ""), module.get("INSTANCE", "")) for module in root.iter("MODULE")]
-    dmas = [name for kind, name in modules if kind.startswith(DMA_TYPE + ":")]
+    dmas = [(name, kind) for kind, name in modules if kind.rpartition(":")[0] in (DMA_TYPE, OPEN_DMA_TYPE)]
     accelerators = [name for kind, name in modules if kind.split(":")[2:3] == [ACCELERATOR_TYPE]]
     if len(dmas) != 1 or len(accelerators) != 1:
         raise InputError(problem + f"it has {len(dmas)} AXI DMAs and {len(accelerators)} blocks {ACCELERATOR_TYPE} where one each must be.")
-    return dmas[0], accelerators[0]
+    return dmas[0][0], accelerators[0], dmas[0][1]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qlight.board.accelerator import LOAD_SECONDS, RESET_SECONDS, Accelerator, DeviceError
+from qlight.board.accelerator import COUNTER_SECONDS, LOAD_SECONDS, RESET_SECONDS, Accelerator, DeviceError, Parameters
 from qlight.board.fair_queue import FairQueue, Piece, Request
 from qlight.errors import InputError
 
@@ -22,6 +22,8 @@ log = logging.getLogger("qlight.board")
 OPEN_SECONDS, GRACE_SECONDS = 120.0, 5.0
 #: seconds between attempts to bring an accelerator back, at first and at most
 _PAUSES = (0.05, 2.0)
+#: seconds between two readings of the accelerator's counters while it works
+_COUNTED_EVERY = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ class Owner:
     Args:
         open_accelerator: makes one; called again after a failure that a reset does not mend.
         done: called in the owner's thread with a request and None when it is answered, or why it failed.
-        parameters: words and graph hash to be loaded; None: the accelerator holds its network already.
+        parameters: to be loaded; None: the accelerator holds its network already.
 
     Attributes:
         counts: what happened.
+        counters: of the hardware, as they were last read (`Accelerator.counters`): once a second, and when the queue is empty.
         trouble: what is wrong with the accelerator now; "" where nothing is.
     """
 
@@ -73,13 +76,15 @@ class Owner:
         self,
         open_accelerator: Callable[[], Accelerator],
         done: Callable[[Request, Exception | None], None],
-        parameters: tuple[np.ndarray[Any, Any], str] | None = None,
+        parameters: Parameters | None = None,
         care: Care | None = None,
         shared_images: int = 256,
     ) -> None:
         self._open_accelerator, self._done, self._parameters, self._care = open_accelerator, done, parameters, care or Care()
         self._shared_images = shared_images
         self.counts, self.trouble = Counts(), ""
+        self.counters: dict[str, Any] = {}
+        self._counted = (0, 0.0)  # after which piece, and at what `time.monotonic()`
         self._accelerator: Accelerator | None = None
         self._first: tuple[Any, np.ndarray[Any, Any]] | None = None  # what it was, and its answer to the canary, at the start
         self._overdue = float("inf")
@@ -127,6 +132,7 @@ class Owner:
             piece = self.queue.take(timeout=0.1)
             if piece is not None:
                 self._serve(piece)
+            self._count(idle=piece is None)
         self._close()
 
     def _serve(self, piece: Piece) -> None:
@@ -146,6 +152,19 @@ class Owner:
         request.done = piece.stop
         if request.done == len(request.pixels) and not request.dropped:
             self._done(request, None)
+
+    def _count(self, idle: bool) -> None:
+        """Read the accelerator's counters where they are old; a failure is one of the accelerator's, which the next piece mends."""
+        pieces, at = self._counted
+        fresh = pieces != self.counts.pieces and (idle or time.monotonic() > at + _COUNTED_EVERY)
+        if self.trouble or self._accelerator is None or not fresh:
+            return
+        try:
+            with self._watched(COUNTER_SECONDS):
+                self.counters = self._accelerator.counters(COUNTER_SECONDS)
+        except Exception as error:  # pynq and its gRPC raise anything
+            self._failed(error)
+        self._counted = self.counts.pieces, time.monotonic()
 
     def _answer(self, piece: Piece) -> np.ndarray[Any, Any]:
         """The accumulators of a piece, whatever it takes until its request's deadline."""
@@ -216,9 +235,8 @@ class Owner:
     def _prepare(self, accelerator: Accelerator) -> None:
         """Load the parameters, and see that the network is what it was at the start."""
         if self._parameters is not None:
-            words, graph_hash = self._parameters
             with self._watched(LOAD_SECONDS):
-                accelerator.load(words, graph_hash, LOAD_SECONDS)
+                accelerator.load(self._parameters, LOAD_SECONDS)
         hashes = (accelerator.graph_hash, accelerator.geometry_hash, accelerator.bitstream_hash)
         identity = (*hashes, accelerator.image_bytes, accelerator.classes, accelerator.most_images)
         noise = np.random.default_rng(0).integers(0, 256, (1, accelerator.image_bytes)).astype(np.uint8)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from qlight.board.accelerator import LOAD_SECONDS, RESET_SECONDS, DeviceError, DeviceTimeout
+from qlight.board.accelerator import COUNTER_SECONDS, LOAD_SECONDS, RESET_SECONDS, DeviceError, DeviceTimeout, Parameters
 from qlight.board.overlay import find_overlay, named_by_content
 from qlight.board.pynq_session import Session
 from qlight.errors import InputError
@@ -29,8 +29,9 @@ class PynqAccelerator:
     """An `Accelerator` of an overlay: loads the bitstream, moves images through the DMA, and checks after every run that the registers are
     still those of the same design and network, and count the images that were sent.
 
-    pynq waits for ever where a board does not answer. So it is called in a thread that can be left behind: then the connection is cut, and
-    the accelerator must be opened anew.
+    pynq waits for ever where a board does not answer. So it is called in a thread. Before a remote board that can be left behind: the
+    connection is cut, which ends what it does, and the accelerator must be opened anew. On the board itself nothing could keep it from
+    touching the fabric later, beside its successor; there such a call does not end, and the process must (`Owner.stuck`).
 
     Args:
         folder: with the overlay's bitstream and .hwh (`find_overlay`).
@@ -46,7 +47,7 @@ class PynqAccelerator:
     def __init__(self, folder: str | Path, most_images: int = 1024, remote: str | None = None, seconds: float = OPEN_SECONDS) -> None:
         cache = cache_folder()
         overlay = named_by_content(find_overlay(folder), cache / "overlays")
-        self._thread = _Replaceable()
+        self._thread = _Worker(replaceable=remote is not None)
         self._session: Session | None = None
         self._closed = ""  # why there is none
 
@@ -57,7 +58,7 @@ class PynqAccelerator:
         try:
             session = self._call(open_session, seconds)
             self.bitstream_hash = overlay.bitstream_hash
-            self.image_bytes, self.classes = session.image_bytes, session.classes
+            self.image_bytes, self.classes, self.weight_bytes = session.image_bytes, session.classes, session.weights.sizes
             self.most_images = max(1, min(most_images, MOST_BYTES // max(self.image_bytes, 4 * self.classes)))
             self.parameter_words, self.graph_hash, self.geometry_hash = self._call(
                 lambda until: (
@@ -83,16 +84,22 @@ class PynqAccelerator:
 
         return self._call(work, deadline)
 
-    def load(self, words: np.ndarray[Any, Any], graph_hash: str, deadline: float = LOAD_SECONDS) -> None:
+    def load(self, parameters: Parameters, deadline: float = LOAD_SECONDS) -> None:
         """See `Accelerator.load`."""
+        words, sizes = parameters.words, tuple(weights.nbytes for weights in parameters.weights)
         if len(words) != self.parameter_words or words.dtype != np.uint32:
             raise InputError(
                 f"Expected `words` to be {self.parameter_words} uint32, as the accelerator says, but got {len(words)} {words.dtype}; "
                 "give parameters.bin of a build of the same geometry."
             )
+        if sizes != self.weight_bytes:
+            raise InputError(
+                f"Expected `weights` of {_listed(self.weight_bytes)} bytes for the streamed layers, as the accelerator says, but got "
+                f"{_listed(sizes)}; give dram/ of a build of the same geometry."
+            )
         session = self._open()
-        self._call(lambda until: session.load(words, graph_hash, until), deadline)
-        self.graph_hash = graph_hash
+        self._call(lambda until: session.load(parameters, until), deadline)
+        self.graph_hash = parameters.graph_hash
 
     def reset(self, deadline: float = RESET_SECONDS) -> None:
         """See `Accelerator.reset`. Where the connection is lost, or another design answers, it raises: then open it anew."""
@@ -104,6 +111,11 @@ class PynqAccelerator:
             self._check(session, graph=False)  # the owner loads again
 
         self._call(work, deadline)
+
+    def counters(self, deadline: float = COUNTER_SECONDS) -> dict[str, Any]:
+        """See `Accelerator.counters`."""
+        session = self._open()
+        return self._call(lambda until: session.counters(), deadline)
 
     def close(self) -> None:
         """See `Accelerator.close`."""
@@ -147,18 +159,25 @@ class PynqAccelerator:
             raise DeviceError(f"pynq failed: {' '.join(text.split()) or type(error).__name__}") from error
 
 
-class _Replaceable:
+def _listed(sizes: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sizes)) or "no"
+
+
+class _Worker:
     """A thread that does what it is given, one thing after the other.
 
+    Args:
+        replaceable: give it up where it does not finish in time.
+
     Attributes:
-        lost: whether it did not finish in time; it is of no more use then.
+        lost: whether it was given up; it is of no more use then.
     """
 
     #: what a call may take longer than its own deadline, which it watches itself, until it is given up
     GRACE = 1.0
 
-    def __init__(self) -> None:
-        self.lost = False
+    def __init__(self, replaceable: bool) -> None:
+        self.replaceable, self.lost = replaceable, False
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], _Outcome] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="qlight-pynq", daemon=True).start()
 
@@ -166,13 +185,13 @@ class _Replaceable:
         """What `work` returns or raises.
 
         Raises:
-            DeviceTimeout: it does neither in time.
+            DeviceTimeout: it does neither in time, and is given up.
         """
         if self.lost:
             raise DeviceError("the connection to the accelerator is lost; open it anew")
         outcome = _Outcome()
         self._work.put((work, outcome))
-        if not outcome.there.wait(seconds + self.GRACE):
+        if not outcome.there.wait(seconds + self.GRACE if self.replaceable else None):
             self.lost = True
             raise DeviceTimeout(f"the board did not answer within {seconds:g} s")
         if outcome.error is not None:

@@ -7,6 +7,7 @@ place.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -16,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from qlight.board.accelerator import DeviceError, DeviceTimeout
+from qlight.board.accelerator import DeviceError, DeviceTimeout, Parameters
 from qlight.board.locking import alone
-from qlight.board.overlay import Overlay
+from qlight.board.overlay import DMA_TYPE, Overlay
+from qlight.board.weight_buffers import WeightBuffers
 from qlight.hardware import registers
 
 #: where a daemon keeps bitstreams, and what says whether the fabric took one
@@ -29,6 +31,8 @@ _STATUS, _TO_MEMORY, _DMA_RESET = 0x04, 0x30, 4
 _HALTED, _ERRORS = 0x1, {0x10: "an internal error", 0x20: "a slave error", 0x40: "a decode error"}
 #: seconds between two looks at a transfer, at first and at most
 _LOOKS = (20e-6, 1e-3)
+#: seconds that the DMA may take to reset itself
+_RESET_SECONDS = 1.0
 
 
 class Session:
@@ -47,6 +51,8 @@ class Session:
         pynq, self.device = _device(remote)
         self.pynq = pynq
         self._buffers: dict[int, tuple[Any, Any]] = {}
+        if not overlay.dma_type.startswith(f"{DMA_TYPE}:"):
+            _drive_dma(overlay.dma_type)
         with alone(lock), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of clocks that are a little off, and of memories that are not used here
             self.overlay = pynq.Overlay(str(overlay.bitstream), download=False, device=self.device)
@@ -60,8 +66,7 @@ class Session:
         self.version = str(pynq.__version__)
         self.check_identity()
         self.image_bytes, self.classes = self.read(registers.IMAGE_BYTES), self.read(registers.CLASSES)
-        if self.read(registers.STREAMS):
-            raise DeviceError("layers of this overlay read their weights from DRAM, and nothing here puts them there yet")
+        self.weights = WeightBuffers(self.registers, self._allocate)
         self.registers.write(registers.PACKET, 1)
         #: whether a packet, which ends a transfer, can have several images
         self.packets = self.read(registers.PACKET) == 1
@@ -86,9 +91,16 @@ class Session:
             raise DeviceError(f"the fabric does not hold an accelerator of qlight: its first register is {found:#010x}")
 
     def rest(self) -> None:
-        """Reset the DMA and the accelerator; parameters stay."""
+        """Reset the DMA and the accelerator; parameters stay.
+
+        Raises:
+            DeviceTimeout: the DMA does not come back.
+        """
+        until = time.monotonic() + _RESET_SECONDS
         self.dma.mmio.write(0, _DMA_RESET)
         while self.dma.mmio.read(0) & _DMA_RESET:
+            if time.monotonic() > until:
+                raise DeviceTimeout("the DMA does not come back from its reset")
             time.sleep(_LOOKS[0])
         self.registers.write(registers.CONTROL, registers.SOFT_RESET)
         self.registers.write(registers.CONTROL, registers.RUN)
@@ -105,8 +117,11 @@ class Session:
 
         Raises:
             DeviceTimeout: they are not there by then.
-            DeviceError: the DMA reports an error, or not as many bytes or images as there must be.
+            DeviceError: the DMA or the memory of the weights reports an error, there are not as many bytes or images as there must be, or
+                no weights yet.
         """
+        if self.weights.sizes and not self.weights.loaded:
+            raise DeviceError("the weights of its streamed layers are not loaded")
         count = len(pixels)
         source, target = self._room(min(1 << (count - 1).bit_length(), capacity))
         source[:count] = pixels
@@ -126,33 +141,38 @@ class Session:
         seen = self.read(registers.IMAGES)
         if seen != self.images:
             raise DeviceError(f"the accelerator has answered {seen} images since its reset, and {self.images} were sent")
+        self.weights.check()
         return np.array(target[:count], np.int32)
 
-    def load(self, words: np.ndarray[Any, Any], graph_hash: str, until: float) -> None:
-        """Load parameters through the DMA; the hash is written when all are there, so that it is never that of half a load.
+    def load(self, parameters: Parameters, until: float) -> None:
+        """Put weights into DRAM, and load parameters through the DMA; the hash is written when all are there, so that it is never that of
+        half a load.
 
         Raises:
-            DeviceTimeout, DeviceError: as `run`.
+            DeviceTimeout, DeviceError: as `run`; or there is no memory.
         """
         for offset in registers.GRAPH_HASH:
             self.registers.write(offset, 0)
         self.registers.write(registers.CONTROL, registers.LOAD_MODE)
-        buffer = self._allocate((len(words),), np.uint32)
-        try:
-            buffer[:] = words
-            self.dma.sendchannel.transfer(buffer)
-            self._wait(self.dma.sendchannel, "parameters", until)
-        finally:
-            buffer.freebuffer()
+        self.weights.put(parameters.weights)
+        self._send(parameters.words, until)
         taken = self.read(registers.LOADED)
         self.registers.write(registers.CONTROL, registers.RUN)
-        if taken != len(words):
-            raise DeviceError(f"the accelerator took {taken} of {len(words)} parameter words")
+        if taken != len(parameters.words):
+            raise DeviceError(f"the accelerator took {taken} of {len(parameters.words)} parameter words")
+        self.weights.start()
         for index, offset in enumerate(registers.GRAPH_HASH):
-            self.registers.write(offset, int(graph_hash[8 * index : 8 * index + 8], 16))
+            self.registers.write(offset, int(parameters.graph_hash[8 * index : 8 * index + 8], 16))
+
+    def counters(self) -> dict[str, Any]:
+        """What the accelerator counted since it was reset."""
+        cycles = self.read(registers.CYCLES_LOW) | self.read(registers.CYCLES_HIGH) << 32
+        named = {"images": registers.IMAGES, "stalled_in": registers.STALL_IN, "stalled_out": registers.STALL_OUT}
+        return {"cycles": cycles} | {name: self.read(offset) for name, offset in named.items()} | {"streamed": self.weights.counters()}
 
     def close(self) -> None:
         """Give the buffers back."""
+        self.weights.close()
         while self._buffers:
             for buffer in self._buffers.popitem()[1]:
                 buffer.freebuffer()
@@ -162,6 +182,18 @@ class Session:
         client = getattr(self.device, "client", None)
         if client is not None:
             client.channel.close()
+
+    def _send(self, words: np.ndarray[Any, Any], until: float) -> None:
+        """Parameter words through the DMA."""
+        if not len(words):
+            return
+        buffer = self._allocate((len(words),), np.uint32, "parameters")
+        try:
+            buffer[:] = words
+            self.dma.sendchannel.transfer(buffer)
+            self._wait(self.dma.sendchannel, "parameters", until)
+        finally:
+            buffer.freebuffer()
 
     def _wait(self, channel: Any, what: str, until: float) -> None:
         """See a transfer end; pynq's own `wait` would wait for ever."""
@@ -184,27 +216,28 @@ class Session:
     def _room(self, images: int) -> tuple[Any, Any]:
         """Buffers for images and answers, a pair for each power of two: pynq moves whole buffers, so a small batch wants small ones."""
         if images not in self._buffers:
-            source = self._allocate((images, self.image_bytes), np.uint8)
+            source = self._allocate((images, self.image_bytes), np.uint8, "images")
             try:
-                self._buffers[images] = source, self._allocate((images, self.classes), np.int32)
+                self._buffers[images] = source, self._allocate((images, self.classes), np.int32, "answers")
             except DeviceError:
                 source.freebuffer()
                 raise
         return self._buffers[images]
 
-    def _allocate(self, shape: tuple[int, ...], kind: type[np.generic]) -> Any:
+    def _allocate(self, shape: tuple[int, ...], kind: type[np.generic], what: str) -> Any:
         """A buffer.
 
         Raises:
             DeviceError: there is no memory; a remote board only hints at it.
         """
+        problem = f"the board has no memory for {math.prod(shape) * np.dtype(kind).itemsize} contiguous bytes (CMA) of {what}"
         try:
             buffer = self.pynq.allocate(shape, dtype=kind, target=self.device)
         except (MemoryError, RuntimeError) as error:
-            raise DeviceError(f"the board has no memory for a buffer of {shape}: {error}") from error
+            raise DeviceError(f"{problem}: {error}") from error
         if getattr(buffer, "buffer_id", None) == "":
             buffer.freed = True
-            raise DeviceError(f"the board has no memory for a buffer of {shape}")
+            raise DeviceError(problem)
         return buffer
 
     def _mend_bitstream(self, stem: str) -> None:
@@ -212,6 +245,17 @@ class Session:
         name, content = f"{FIRMWARE}{stem}.bin", self.overlay.parser.bin_data
         if self.device.exists_file(name).exists and self.device.read_file(name) != content:
             self.device.write_file(name, content)
+
+
+def _drive_dma(kind: str) -> None:
+    """Let pynq drive a DMA of this type, which has the registers of the vendor's, as it drives that one.
+
+    pynq keeps every driver class that names the types that it is for.
+    """
+    from pynq.lib.dma import DMA  # pyright: ignore[reportMissingImports]
+
+    class OpenDma(DMA):
+        bindto = (kind,)
 
 
 def _device(remote: str | None) -> tuple[Any, Any]:

@@ -30,6 +30,7 @@ class Flight:
         found: int32 N x classes, where its answer goes.
         deadline: `time.monotonic()` by which it must be answered.
         sent: `time.monotonic()` at which it was sent last.
+        refused: how often the server ended the connection because a frame broke the protocol.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Flight:
     found: np.ndarray[Any, Any]
     deadline: float
     sent: float = 0.0
+    refused: int = 0
 
     def send(self, link: Link) -> None:
         """Send it.

@@ -13,10 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from qlight import __version__
-from qlight.board.accelerator import Accelerator
+from qlight.board.accelerator import Accelerator, Parameters
 from qlight.board.connection import Connection
 from qlight.board.fair_queue import Request
 from qlight.board.messages import MOST_QUERY, Welcome
@@ -39,12 +37,13 @@ class BoardServer:
     Args:
         open_accelerator: makes the accelerator; called in the owner's thread, again after failures that a reset does not mend.
         settings: see `Settings`.
-        parameters: words and graph hash that are loaded at the start; None: the accelerator holds its network.
+        parameters: that are loaded at the start; None: the accelerator holds its network.
         files: the graph's files that clients may fetch, by name (`messages.FILES`).
 
     Raises:
         InputError: the settings do not do.
 
+    >>> import numpy as np
     >>> from qlight.board.client import BoardClient
     >>> from qlight.board.engine import EngineAccelerator
     >>> def doubled(pixels):
@@ -61,7 +60,7 @@ class BoardServer:
         open_accelerator: Callable[[], Accelerator],
         settings: Settings | None = None,
         *,
-        parameters: tuple[np.ndarray[Any, Any], str] | None = None,
+        parameters: Parameters | None = None,
         files: Mapping[str, Path] | None = None,
     ) -> None:
         self.settings = settings or Settings()
@@ -130,6 +129,7 @@ class BoardServer:
             "stopping": self.stopping,
             "trouble": self.owner.trouble,
             **asdict(self.owner.counts),
+            "accelerator": self.owner.counters,
         }
 
     # for connections, in the loop's thread

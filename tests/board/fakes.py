@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qlight.board.accelerator import Accelerator, DeviceError
+from qlight.board.accelerator import Accelerator, DeviceError, Parameters
 from qlight.board.server import BoardServer
 from qlight.board.settings import Settings
 
@@ -33,18 +33,20 @@ class FakeAccelerator:
     """Answers at once, or does what the next entry of a script says: an exception, or a function of the pixels.
 
     Attributes:
-        runs: images of each run; loads, resets, closed: how often.
+        runs: images of each run; loads, resets, closed, counted: how often.
         gate: runs wait until it is set.
     """
 
     bitstream_hash, description = "", "a fake"
     image_bytes, classes, most_images = IMAGE_BYTES, CLASSES, 1000
+    weight_bytes = ()
 
     def __init__(self, script: Iterable[Any] = (), on_reset: Callable[[], None] = lambda: None, parameter_words: int = 0) -> None:
         self.graph_hash, self.geometry_hash, self.parameter_words = GRAPH_HASH, GEOMETRY_HASH, parameter_words
         self.script, self.on_reset = list(script), on_reset
         self.runs: list[int] = []
-        self.loads = self.resets = self.closed = 0
+        self.loads = self.resets = self.closed = self.counted = 0
+        self.broken_counters = False
         self.gate = threading.Event()
         self.gate.set()
 
@@ -56,13 +58,19 @@ class FakeAccelerator:
             raise step
         return answers(pixels) if step is None else step(pixels)
 
-    def load(self, words: np.ndarray[Any, Any], graph_hash: str, deadline: float = 60.0) -> None:
+    def load(self, parameters: Parameters, deadline: float = 60.0) -> None:
         self.loads += 1
-        self.graph_hash = graph_hash
+        self.graph_hash = parameters.graph_hash
 
     def reset(self, deadline: float = 10.0) -> None:
         self.resets += 1
         self.on_reset()
+
+    def counters(self, deadline: float = 5.0) -> dict[str, Any]:
+        self.counted += 1
+        if self.broken_counters:
+            failing()
+        return {"cycles": 100 * sum(self.runs)}
 
     def close(self) -> None:
         self.closed += 1

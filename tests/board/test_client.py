@@ -7,6 +7,7 @@ import copy
 import os
 import pickle
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ import pytest
 
 from qlight.board.accelerator import DeviceError
 from qlight.board.client import BoardClient
+from qlight.board.emulated.wire import Wire
 from qlight.board.link import BoardError, BoardTimeout, parse_address
-from qlight.board.messages import FILES
+from qlight.board.messages import FILES, Query
 from qlight.board.server import BoardServer
 from qlight.board.settings import Settings
 from qlight.errors import InputError
@@ -172,6 +174,28 @@ def test_a_bad_wire_gives_no_wrong_answer(server: BoardServer, seed: int) -> Non
     assert wire.faults > 0
     assert client.traffic.images == 1000
     assert client.traffic.reconnects > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_damaged_query_is_sent_again(server: BoardServer, seed: int) -> None:
+    pixels = images(2000, seed)
+    wire = Wire(parse_address(server.address), seed)
+    with BoardClient(wire.address, batch=100) as client:
+        wire.arm("corrupt_packet", 5000)
+        assert np.array_equal(client.query(pixels), answers(pixels))
+        assert not wire.waiting
+        assert (client.traffic.images, client.traffic.reconnects) == (2000, 1)
+    wire.close()
+
+
+def test_what_the_server_takes_for_no_protocol_is_not_sent_for_ever(server: BoardServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with BoardClient(server.address) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(Query, "header", staticmethod(lambda count, milliseconds: struct.pack("<II", count + 1, milliseconds)))
+            with pytest.raises(BoardError, match="could not answer: a QUERY frame states 6 images"):
+                client.query(images(5))
+        assert (client.traffic.reconnects, client.traffic.repeated) == (3, 15)
+        assert np.array_equal(client.query(images(5)), answers(images(5)))
 
 
 def test_a_server_that_comes_back_with_another_network() -> None:

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -77,6 +78,18 @@ def test_serve_until_told_to_stop(folder: Path, start: Start) -> None:
     assert output == ""
     assert "no hardware" in said
     assert "Traceback" not in said
+
+
+def test_status_waits_for_a_server_that_starts(folder: Path, start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    assert main(["status", f"board://127.0.0.1:{port}", "--wait", "0.3"]) == 1
+    assert "connection refused" in capsys.readouterr().err
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(main, ["status", f"board://127.0.0.1:{port}", "--wait", "60"])
+        start("--engine", str(folder), "--port", port)
+        assert asked.result(90) == 0
+    assert json.loads(capsys.readouterr().out)["serves"]["graph_hash"] == GRAPH.content_hash
 
 
 @pytest.mark.slow

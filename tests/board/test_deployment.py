@@ -11,6 +11,8 @@ import pytest
 from qlight.board.deployment import read_deployment
 from qlight.errors import InputError
 from qlight.hardware.build import Build, write_build
+from qlight.hardware.hls_build import write_hls_build
+from qlight.hardware.packing import dram_weights
 from tests.hardware.strategies import random_graph
 
 
@@ -21,9 +23,10 @@ def build(tmp_path: Path) -> Build:
 
 def test_a_build_as_hardware_reads_it(build: Build) -> None:
     found = read_deployment(build.folder)
-    assert (found.graph_hash, found.geometry_hash) == (build.graph.content_hash, build.geometry_hash)
-    assert np.array_equal(found.words, build.words())
-    assert found.words.dtype == np.uint32
+    assert (found.parameters.graph_hash, found.geometry_hash) == (build.graph.content_hash, build.geometry_hash)
+    assert np.array_equal(found.parameters.words, build.words())
+    assert found.parameters.words.dtype == np.uint32
+    assert found.parameters.weights == ()
     assert [path.read_bytes()[:1] != b"" for path in found.files.values()] == [True, True]
 
 
@@ -50,3 +53,28 @@ def test_manifests_that_are_refused(build: Build, tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match="to be the manifest of a whole build, but it is not"):
             read_deployment(build.folder)
+
+
+def test_a_build_of_the_hls_units(tmp_path: Path) -> None:
+    made = write_hls_build(random_graph(0), tmp_path / "build")
+    found = read_deployment(made.folder)
+    assert (found.parameters.graph_hash, found.geometry_hash) == (made.graph.content_hash, made.geometry_hash)
+    assert np.array_equal(found.parameters.words, made.words())
+
+
+def test_weights_in_dram(tmp_path: Path) -> None:
+    folding = {"conv0": (2, 4), "conv1": {"pe": 2, "simd": 8, "weights": "streamed"}, "output": {"pe": 1, "simd": 8, "weights": "streamed"}}
+    made = write_build(random_graph(0), tmp_path / "build", folding)
+    found = read_deployment(made.folder).parameters.weights
+    assert [each.tobytes() for each in found] == [content.tobytes() for _, content in dram_weights(made.pipeline)]
+    path = made.folder / "dram" / "output.weights.bin"
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    manifest["dram"][1]["bytes"] += 4
+    whole = path.read_bytes()
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    with pytest.raises(InputError, match=r"dram/output.weights.bin is changed or cut off.*export it again"):
+        read_deployment(made.folder)
+    path.write_bytes(whole)
+    (made.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=rf"dram/output.weights.bin has {len(whole)} bytes in place of {len(whole) + 4}"):
+        read_deployment(made.folder)

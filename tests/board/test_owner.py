@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qlight.board.accelerator import Accelerator, DeviceError, DeviceTimeout
+from qlight.board.accelerator import Accelerator, DeviceError, DeviceTimeout, Parameters
 from qlight.board.fair_queue import Request
 from qlight.board.owner import Care, Owner
 from qlight.errors import InputError
@@ -87,13 +87,31 @@ def test_pieces_make_a_whole(start: Callable[..., Asking]) -> None:
 )
 def test_a_failure_is_mended_by_a_reset(start: Callable[..., Asking], fault: Any) -> None:
     fake = FakeAccelerator([None, fault], parameter_words=2)
-    ask = start(fake, parameters=(np.arange(2, dtype=np.uint32), "12" * 32))
+    ask = start(fake, parameters=Parameters(np.arange(2, dtype=np.uint32), "12" * 32))
     found, error = ask()
     assert error is None
     assert np.array_equal(found, answers(images(3, 5)))
     assert (fake.loads, fake.resets, fake.closed) == (2, 1, 0), "the parameters are loaded again"
     assert fake.runs == [1, 3, 1, 3], "and the canary is asked"
     assert (ask.owner.counts.failures, ask.owner.counts.resets, ask.owner.trouble) == (1, 1, "")
+
+
+def test_counters_are_read_when_nobody_waits_and_a_failure_there_is_mended(start: Callable[..., Asking]) -> None:
+    fake = FakeAccelerator()
+    ask = start(fake)
+    time.sleep(0.3)
+    assert (fake.counted, ask.owner.counters) == (0, {}), "nothing has run"
+    ask()
+    until(lambda: ask.owner.counters)
+    assert ask.owner.counters == {"cycles": 100 * sum(fake.runs)}
+    time.sleep(0.3)
+    assert fake.counted == 1, "nothing has run since"
+    fake.broken_counters = True
+    ask()
+    until(lambda: ask.owner.trouble == "it does not come back")
+    fake.broken_counters = False
+    assert ask()[1] is None
+    assert fake.resets == 1
 
 
 def test_what_no_reset_mends_is_told(start: Callable[..., Asking]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qlight.board.accelerator import DeviceError
+from qlight.board.accelerator import DeviceError, Parameters
 from qlight.board.client import BoardClient
 from qlight.board.link import BoardError
 from qlight.board.server import BoardServer
@@ -52,7 +52,8 @@ def test_an_accelerator_that_does_not_open() -> None:
 def test_parameters_are_loaded_at_the_start() -> None:
     fake = FakeAccelerator(parameter_words=3)
     words = np.arange(3, dtype=np.uint32)
-    with BoardServer(lambda: fake, Settings(port=0), parameters=(words, "12" * 32)) as server, BoardClient(server.address) as client:
+    made = BoardServer(lambda: fake, Settings(port=0), parameters=Parameters(words, "12" * 32))
+    with made as server, BoardClient(server.address) as client:
         assert (fake.loads, client.welcome.graph_hash, client.welcome.parameter_words) == (1, "12" * 32, 3)
 
 

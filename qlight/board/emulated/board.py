@@ -36,11 +36,11 @@ class Board:
     """A board after power-up: no design in the fabric, no files but the system's.
 
     Args:
-        designs: geometry hash -> what makes the accelerator of that design; `DECOY`: what wrong_bitstream loads.
+        designs: geometry hash -> what makes the accelerator of that design on the board's memory; `DECOY`: what wrong_bitstream loads.
         faults: that come.
     """
 
-    def __init__(self, designs: Mapping[str, Callable[[], Core]], faults: Faults, disk_bytes: int = _DISK_BYTES) -> None:
+    def __init__(self, designs: Mapping[str, Callable[[Memory], Core]], faults: Faults, disk_bytes: int = _DISK_BYTES) -> None:
         self.designs, self.faults, self.disk_bytes = designs, faults, disk_bytes
         self.memory = Memory()
         self._dma: AxiDma | None = None
@@ -116,7 +116,7 @@ class Board:
         """What a fault leaves on the board: another design, a disk or a memory that is full for a time."""
         if fault.kind == "wrong_bitstream":
             with self._lock:
-                self._load(self.designs[DECOY]())
+                self._load(self.designs[DECOY](self.memory))
         if fault.kind == "full_disk":
             self._disk_until = time.monotonic() + fault.seconds
         if fault.kind == "out_of_memory":
@@ -140,7 +140,7 @@ class Board:
         try:
             geometry_hash, _ = read_container(content)
             make = self.designs[geometry_hash]
-            self._load(make())
+            self._load(make(self.memory))
         except (ValueError, KeyError, TypeError, InputError):
             self._files[f"{MANAGER}state"] = b"write error\n"
 

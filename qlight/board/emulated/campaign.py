@@ -40,6 +40,12 @@ _DEADLINE, _SHORT_DEADLINE, _LONG_FAULT, _RECOVERY = 40.0, 4.0, 8.0, 60.0
 #: seconds that the part of a run before its fault may take, and that an error may arrive after its deadline
 _USUAL, _GRACE = 5.0, 1.0
 _DEVICE_SECONDS = 1.5
+#: of `network`: parameters on chip in one layer, from DRAM in the others
+FOLDING = {
+    "conv": (4, 6),
+    "dense": {"pe": 1, "simd": 4, "weights": "streamed"},
+    "output": {"pe": 1, "simd": 4, "weights": "streamed", "port_bits": 32},
+}
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ def campaign(runs: int, images: int = 2000, seed: int = 0, out: Path | None = No
     """
     found: list[Run] = []
     with tempfile.TemporaryDirectory(prefix="qlight-faults-") as name, contextlib.ExitStack() as stack:
-        build = write_build(network(), Path(name) / "build")
+        build = write_build(network(), Path(name) / "build", FOLDING)
         chains = {}
         for verify in (False, True):
             folder = Path(name) / f"verify_{verify}"

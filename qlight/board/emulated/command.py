@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from qlight.errors import InputError
 from qlight.hardware.build import Build, load_build, write_build
 from qlight.hardware.folders import MANIFEST
 from qlight.hardware.graphs import load_graph
+
+#: that a piece may take in the simulated RTL: tens of images a second, or few on a busy machine
+_RTL_SECONDS = "300"
 
 
 def main(args: Sequence[str]) -> int:
@@ -54,15 +58,17 @@ def main(args: Sequence[str]) -> int:
             if given.no_server:
                 _wait([daemon.process.wait])
                 return 0
-            with start_server(build.folder, daemon.says, folder / "server.log", given.port) as server:
+            patience = ["--device_seconds", _RTL_SECONDS] if given.engine == "rtl" else []
+            with start_server(build.folder, daemon.says, folder / "server.log", given.port, patience) as server:
                 print(f"board server: --target board://{server.says}", flush=True)
                 _wait([daemon.process.wait, server.process.wait])
     return 0
 
 
 def _wait(waits: Sequence[object]) -> None:
-    """Until one of the processes ends, or the user interrupts."""
+    """Until one of the processes ends, or the user interrupts; SIGTERM is what a script sends, as its shell lets it ignore SIGINT."""
     ended = threading.Event()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for wait in waits:
         threading.Thread(target=lambda wait=wait: (wait(), ended.set()), daemon=True).start()
     try:

@@ -7,7 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from qlight.board.emulated.memory import Memory
 from qlight.board.emulated.parameters import loaded_graph
+from qlight.board.emulated.weight_ports import WeightPorts
 from qlight.errors import InputError
 from qlight.hardware import registers
 from qlight.hardware.pipeline import Pipeline
@@ -18,6 +20,7 @@ from qlight.targets.packed import PackedEngine
 PIECE_IMAGES = 64
 #: what an accelerator answers whose parameters are no network: a load was cut off
 _NONSENSE = 0x5A5A_5A5A
+_NOTHING = np.empty(0, np.uint32), np.empty(0, np.bool_)
 
 
 class Core(Protocol):
@@ -55,17 +58,22 @@ class Core(Protocol):
 class EngineCore:
     """A model of qlight_top: the registers of qlight_control, loading of parameters, and the packed engine for the pipeline.
 
+    Weights of streamed layers are what lies in the board's memory where the registers say, whatever that is, anew for every piece.
+
     Args:
         pipeline: of the network whose parameters it has at first.
         geometry_hash: 64 hexadecimal digits.
         cycles: that an image takes in steady state, for the cycle counter.
+        memory: of the board; None where no layer is streamed.
     """
 
-    def __init__(self, pipeline: Pipeline, geometry_hash: str, words: Array, cycles: int = 0) -> None:
+    def __init__(self, pipeline: Pipeline, geometry_hash: str, words: Array, cycles: int = 0, memory: Memory | None = None) -> None:
         self.pipeline, self._cycles = pipeline, cycles
         self.image_words = pipeline.image_bytes // 4
         self.piece = PIECE_IMAGES * self.image_words
-        self._engine: PackedEngine | None = PackedEngine(pipeline.graph, threads=1)
+        self._ports = WeightPorts(pipeline.streamed, memory)
+        self._engine: PackedEngine | None = None  # made when it is needed, of words that changed or weights
+        self._changed, self._weights = True, ()
         self._words = words.copy()
         self._fixed = {
             registers.ID: registers.ID_VALUE,
@@ -96,7 +104,7 @@ class EngineCore:
                 registers.CYCLES_HIGH: self._busy >> 32,
                 registers.PACKET: self._packet,
             }
-            return (self._fixed | self._hash | changing).get(offset, 0)
+            return self._ports.read(offset) if offset >= registers.STREAMS else (self._fixed | self._hash | changing).get(offset, 0)
 
     def write(self, offset: int, value: int) -> None:
         with self._lock:
@@ -108,11 +116,13 @@ class EngineCore:
                 self._clear()
             elif offset == registers.PACKET:
                 self._packet = self._left = value
+            elif offset >= registers.STREAMS:
+                self._ports.write(offset, value)
 
     def push(self, words: Array) -> tuple[Array, Array]:
         with self._lock:
             if self._control & registers.SOFT_RESET:
-                return np.empty(0, np.uint32), np.empty(0, np.bool_)  # the stream is not ready; nobody has a use for what waits
+                return _NOTHING  # the stream is not ready; nobody has a use for what waits
             if self._control & registers.LOAD_MODE:
                 rest = -len(self._begun) % self.image_words  # an image that has begun is finished first
                 answers = self._run(words[:rest])
@@ -132,13 +142,24 @@ class EngineCore:
         if entered & registers.LOAD_MODE or (left & registers.SOFT_RESET and value & registers.LOAD_MODE):
             self._loaded = 0
         if left & registers.LOAD_MODE and self._loaded:
-            try:
-                self._engine = PackedEngine(loaded_graph(self.pipeline, self._words), threads=1)
-            except InputError:
-                self._engine = None
+            self._changed = True
 
     def _clear(self) -> None:
         self._images = self._busy = 0
+        self._ports.clear()
+
+    def _computing(self, images: int) -> PackedEngine | None:
+        """What computes so many images: the words that were loaded, and the weights that lie in memory; None where these are no network."""
+        weights = self._ports.fetch(images)
+        if weights is None:
+            return None
+        if self._changed or weights != self._weights:
+            self._changed, self._weights = False, weights
+            try:
+                self._engine = PackedEngine(loaded_graph(self.pipeline, self._words, weights), threads=1)
+            except InputError:
+                self._engine = None
+        return self._engine
 
     def _load(self, words: Array) -> None:
         taken = words[: max(0, len(self._words) - self._loaded)]  # the end of the chain drops the rest
@@ -149,11 +170,13 @@ class EngineCore:
         words = np.concatenate([self._begun, words])
         count = len(words) // self.image_words
         whole, self._begun = words[: count * self.image_words], words[count * self.image_words :]
-        graph = self.pipeline.graph
-        if self._engine is None:
+        if self._ports.units and not self._ports.go:
+            return _NOTHING  # images wait for weights that do not come; the model forgets them
+        engine = self._computing(count)
+        if engine is None:
             found = np.full((count, self.pipeline.classes), _NONSENSE, np.int32)
         else:
-            found = self._engine(whole.view(np.uint8).reshape(count, *graph.input.shape))
+            found = engine(whole.view(np.uint8).reshape(count, *self.pipeline.graph.input.shape))
         last = np.zeros(found.shape, np.bool_)
         for image in range(count):
             last[image, -1] = self._left == 1

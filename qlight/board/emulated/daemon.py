@@ -12,15 +12,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qlight.board.emulated.board import Board
-from qlight.board.emulated.core import Core
-from qlight.board.emulated.designs import ENGINES, designs
+from qlight.board.emulated.designs import ENGINES, Make, designs
 from qlight.board.emulated.faults import Fault, Faults
 from qlight.board.emulated.services import Gate, Mmio, RemoteBuffer, RemoteDevice
+from qlight.board.settings import is_loopback
 from qlight.hardware.build import load_build
 
 #: where the client asks; it cannot be told another port
@@ -40,7 +40,7 @@ class Daemon:
         OSError: the address is taken.
     """
 
-    def __init__(self, made: Mapping[str, Callable[[], Core]], host: str = "127.0.0.1", faults: Faults | None = None) -> None:
+    def __init__(self, made: Mapping[str, Make], host: str = "127.0.0.1", faults: Faults | None = None) -> None:
         self.made, self.host, self.faults = made, host, faults or Faults()
         self.faults.on_crash = self._suffer
         self._lock = threading.Lock()
@@ -101,6 +101,8 @@ def main() -> None:
     parser.add_argument("--fault", action="append", default=[], help="KIND@IMAGE:SECONDS; several times")
     parser.add_argument("--commands", action="store_true", help="read faults from standard input, a line each, and end when it ends")
     arguments = parser.parse_args()
+    if not is_loopback(arguments.host):
+        parser.error(f"this daemon asks nobody who he is, so --host must be a loopback address, and {arguments.host} is none")
     faults = Faults()
     for text in arguments.fault:
         faults.arm(Fault.parse(text))

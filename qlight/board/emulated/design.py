@@ -9,16 +9,16 @@ import hashlib
 import json
 import os
 import tempfile
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import SubElement
 
+from qlight.board.handoff_elements import AXI_MEMORY, AXI_STREAM, file_of, interface, module, registers, system
 from qlight.board.overlay import ACCELERATOR_TYPE, DMA_TYPE, Overlay, find_overlay
 from qlight.hardware.build import Build
 
 #: address map: base and bytes of the register blocks
 DMA_BASE, ACCELERATOR_BASE, BLOCK_BYTES = 0xA000_0000, 0xA001_0000, 0x1_0000
 _NOTICE = b"This is not a bitstream: it names a design of an emulated board of qlight.\n"
-_PL_CLOCKS = 4
+_PL_CLOCKS, _MASTER = 4, "M_AXI_HPM0_FPD"
 
 
 def container(geometry_hash: str, graph_hash: str) -> bytes:
@@ -56,20 +56,16 @@ def write_overlay(build: Build) -> Overlay:
 
 def handoff() -> bytes:
     """The handoff file: a processing system of UltraScale+, an AXI DMA and the accelerator."""
-    root = Element("EDKSYSTEM", EDWVERSION="1.2", VIVADOVERSION="none: emulated by qlight")
-    SubElement(root, "SYSTEMINFO", ARCH="zynquplus", DEVICE="emulated", NAME="qlight_emulated", PACKAGE="none", SPEEDGRADE="none")
-    SubElement(root, "EXTERNALPORTS")
-    SubElement(root, "EXTERNALINTERFACES")
-    modules = SubElement(root, "MODULES")
+    root, modules = system("zynquplus", "emulated", "none", "qlight_emulated", "none: emulated by qlight", "none")
     clocks = {f"PSU__FPGA_PL{i}_ENABLE": str(int(i == 0)) for i in range(_PL_CLOCKS)}
     for i in range(_PL_CLOCKS):
         values = {"DIVISOR0": "10", "DIVISOR1": "1", "SRCSEL": "IOPLL", "ACT_FREQMHZ": "100.000000"}
         clocks |= {f"PSU__CRL_APB__PL{i}_REF_CTRL__{name}": value for name, value in values.items()}
-    system = _module(modules, "zynq_ultra_ps_e_0", "xilinx.com:ip:zynq_ultra_ps_e:3.5", clocks)
-    _interface(system, "M_AXI_HPM0_FPD", "MASTER", "aximm")
-    _interface(system, "S_AXI_HP0_FPD", "SLAVE", "aximm")
-    ranges = SubElement(system, "MEMORYMAP")
-    dma = _module(
+    processing_system = module(modules, "zynq_ultra_ps_e_0", "xilinx.com:ip:zynq_ultra_ps_e:3.5", clocks)
+    interface(processing_system, _MASTER, "MASTER", AXI_MEMORY)
+    interface(processing_system, "S_AXI_HP0_FPD", "SLAVE", AXI_MEMORY)
+    ranges = SubElement(processing_system, "MEMORYMAP")
+    dma = module(
         modules,
         "axi_dma_0",
         f"{DMA_TYPE}:7.1",
@@ -85,42 +81,13 @@ def handoff() -> bytes:
             "c_sg_length_width": "26",
         },
     )
-    _interface(dma, "S_AXI_LITE", "SLAVE", "aximm")
-    _interface(dma, "M_AXIS_MM2S", "INITIATOR", "axis")
-    _interface(dma, "S_AXIS_S2MM", "TARGET", "axis")
-    accelerator = _module(modules, "qlight_top_0", f"qlight:user:{ACCELERATOR_TYPE}:1.0", {})
-    _interface(accelerator, "s_axi", "SLAVE", "aximm")
-    _interface(accelerator, "s_axis", "TARGET", "axis")
-    _interface(accelerator, "m_axis", "INITIATOR", "axis")
-    for base, module, port in ((DMA_BASE, dma, "S_AXI_LITE"), (ACCELERATOR_BASE, accelerator, "s_axi")):
-        SubElement(
-            ranges,
-            "MEMRANGE",
-            ADDRESSBLOCK="Reg",
-            BASEVALUE=f"0x{base:08X}",
-            HIGHVALUE=f"0x{base + BLOCK_BYTES - 1:08X}",
-            INSTANCE=module.get("INSTANCE", ""),
-            IS_DATA="TRUE",
-            MASTERBUSINTERFACE="M_AXI_HPM0_FPD",
-            MEMTYPE="REGISTER",
-            SLAVEBUSINTERFACE=port,
-        )
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-
-
-def _module(modules: Element, name: str, kind: str, parameters: dict[str, str]) -> Element:
-    model = kind.split(":")[2]
-    module = SubElement(modules, "MODULE", FULLNAME=f"/{name}", INSTANCE=name, MODTYPE=model, VLNV=kind)
-    held = SubElement(module, "PARAMETERS")
-    for parameter, value in parameters.items():
-        SubElement(held, "PARAMETER", NAME=parameter, VALUE=value)
-    SubElement(module, "PORTS")
-    SubElement(module, "BUSINTERFACES")
-    return module
-
-
-def _interface(module: Element, name: str, role: str, bus: str) -> None:
-    interfaces = module.find("BUSINTERFACES")
-    assert interfaces is not None
-    SubElement(interfaces, "BUSINTERFACE", NAME=name, TYPE=role, VLNV=f"xilinx.com:interface:{bus}:1.0")
+    interface(dma, "S_AXI_LITE", "SLAVE", AXI_MEMORY)
+    interface(dma, "M_AXIS_MM2S", "INITIATOR", AXI_STREAM)
+    interface(dma, "S_AXIS_S2MM", "TARGET", AXI_STREAM)
+    accelerator = module(modules, "qlight_top_0", f"qlight:user:{ACCELERATOR_TYPE}:1.0", {})
+    interface(accelerator, "s_axi", "SLAVE", AXI_MEMORY)
+    interface(accelerator, "s_axis", "TARGET", AXI_STREAM)
+    interface(accelerator, "m_axis", "INITIATOR", AXI_STREAM)
+    for base, block, port in ((DMA_BASE, dma, "S_AXI_LITE"), (ACCELERATOR_BASE, accelerator, "s_axi")):
+        registers(ranges, block, port, _MASTER, base, BLOCK_BYTES)
+    return file_of(root)

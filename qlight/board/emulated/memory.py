@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-#: where the allocator's memory begins, the bytes that it has, and of a page
-BASE, SIZE, PAGE = 0x4000_0000, 1 << 28, 4096
+#: where the allocator's memory begins, beyond 4 GiB as on an UltraScale+ with that much, the bytes that it has, and of a page
+BASE, SIZE, PAGE = 0x8_4000_0000, 1 << 28, 4096
 
 
 class AddressError(Exception):
@@ -73,7 +73,7 @@ class Memory:
         Raises:
             AddressError: not all of it is in one buffer.
         """
-        buffer = self._at(address, size)
+        buffer = self.at(address, size)
         start = address - buffer.address
         return bytes(buffer.memory[start : start + size])
 
@@ -83,11 +83,16 @@ class Memory:
         Raises:
             AddressError: not all of it goes into one buffer.
         """
-        buffer = self._at(address, len(content))
+        buffer = self.at(address, len(content))
         start = address - buffer.address
         buffer.memory[start : start + len(content)] = content
 
-    def _at(self, address: int, size: int) -> Buffer:
+    def at(self, address: int, size: int) -> Buffer:
+        """The buffer that these bytes are of.
+
+        Raises:
+            AddressError: not all of them are in one buffer.
+        """
         with self._lock:
             for buffer in self._buffers:
                 if buffer.address <= address and address + size <= buffer.address + buffer.size:

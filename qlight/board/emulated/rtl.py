@@ -7,6 +7,8 @@ import threading
 
 import numpy as np
 
+from qlight.board.emulated.memory import Memory
+from qlight.board.emulated.weight_ports import WeightPorts
 from qlight.hardware import registers
 from qlight.hardware.build import Build
 from qlight.hardware.units import Mvtu
@@ -29,16 +31,18 @@ def prepared(build: Build) -> ctypes.CDLL:
 
 
 class RtlCore:
-    """A `Core` that is the RTL.
+    """A `Core` that is the RTL. Its memory ports read the board's memory by the addresses in the registers of their readers.
 
     Args:
         library: of `prepared`.
+        memory: of the board; None where no layer is streamed.
     """
 
-    def __init__(self, build: Build, library: ctypes.CDLL) -> None:
+    def __init__(self, build: Build, library: ctypes.CDLL, memory: Memory | None = None) -> None:
         self.image_words = build.pipeline.image_bytes // 4
         self.piece = _PIECE_IMAGES * self.image_words
-        self._instance = Instance(library, build)
+        self._instance = Instance(library, build, start=False)
+        self._ports = WeightPorts(build.pipeline.streamed, memory)
         self._classes, self._chain = build.pipeline.classes, 4 * len(build.pipeline.units) + 16
         self._control = 0
         self._begun = 0  # words of an image that is not whole
@@ -60,10 +64,14 @@ class RtlCore:
                 self._control = value & 3
                 if value & registers.SOFT_RESET:
                     self._begun = 0
+            elif offset >= registers.STREAMS:
+                self._ports.write(offset, value)
+                self._place()
             self._instance.write(offset, value)
 
     def push(self, words: Array) -> tuple[Array, Array]:
         with self._lock:
+            self._place()  # buffers may be freed at any time
             if self._control & registers.SOFT_RESET:
                 return np.empty(0, np.uint32), np.empty(0, np.bool_)  # the stream is not ready; nobody has a use for what waits
             pixels = len(words)
@@ -71,6 +79,13 @@ class RtlCore:
                 pixels = min(pixels, -self._begun % self.image_words)
             images, self._begun = divmod(self._begun + pixels, self.image_words)
             return self._instance.transfer(words, images * self._classes)
+
+    def _place(self) -> None:
+        """Let every memory port see the buffer that its reader's address is in: elsewhere it gets decode errors."""
+        for port in range(len(self._ports.units)):
+            base, buffer = self._ports.place(port)
+            content = np.frombuffer(b"" if buffer is None else buffer.memory, np.uint8)
+            self._instance.weights.place(port, content, base if buffer is None else buffer.address, decodes=True)
 
     def close(self) -> None:
         """The simulation goes with the last reference to it."""

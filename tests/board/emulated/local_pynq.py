@@ -44,10 +44,11 @@ class Channel:
         if self._mmio.read(self._offset + STATUS) & HALTED:
             raise RuntimeError("DMA channel not started")
         if self._offset == 0:
-            array.buffer.flush()
+            array.flush()
         self._array = array
-        self._mmio.write(self._offset + ADDRESS, array.buffer.address + start)
-        self._mmio.write(self._offset + ADDRESS_HIGH, 0)
+        address = array.physical_address + start
+        self._mmio.write(self._offset + ADDRESS, address & 0xFFFF_FFFF)
+        self._mmio.write(self._offset + ADDRESS_HIGH, address >> 32)
         self._mmio.write(self._offset + LENGTH, nbytes or array.nbytes - start)
 
     def wait(self) -> None:
@@ -61,6 +62,13 @@ class Buffer(np.ndarray):
 
     buffer: Any = None
     memory: Any = None
+
+    @property
+    def physical_address(self) -> int:
+        return self.buffer.address
+
+    def flush(self) -> None:
+        self.buffer.flush()
 
     def freebuffer(self) -> None:
         self.memory.free(self.buffer)

@@ -13,7 +13,7 @@ import torch
 
 from qlight.attacks import SPSA
 from qlight.board.client import BoardClient
-from qlight.board.emulated.campaign import ALL_KINDS, CORRUPT, Chain, network
+from qlight.board.emulated.campaign import ALL_KINDS, CORRUPT, FOLDING, Chain, network
 from qlight.board.emulated.rtl import prepared
 from qlight.board.emulated.running import start_daemon, start_server
 from qlight.board.environment import pynq_command
@@ -57,7 +57,7 @@ def test_spsa_through_the_wire_to_the_rtl(pynq: Path, build: Build, tmp_path: Pa
 @pytest.fixture(scope="module")
 def chain(pynq: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
-    made = Chain(write_build(network(), folder / "build"), folder, seed=1)
+    made = Chain(write_build(network(), folder / "build", FOLDING), folder, seed=1)
     yield made
     made.close()
 

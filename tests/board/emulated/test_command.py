@@ -12,6 +12,7 @@ import pytest
 
 from qlight.board.__main__ import main
 from qlight.board.client import BoardClient
+from qlight.board.emulated import daemon
 from qlight.hardware.build import Build
 from qlight.intgraph import execute
 
@@ -33,6 +34,13 @@ def test_a_graph_becomes_a_board_until_it_is_switched_off(pynq: Path, build: Bui
         process.send_signal(signal.SIGINT)
         assert "switched off" in process.stdout.read()
         assert process.wait(30) == 0
+
+
+def test_the_daemon_listens_to_this_machine_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["daemon", "--build", "nowhere", "--host", "0.0.0.0"])
+    with pytest.raises(SystemExit):
+        daemon.main()
+    assert "must be a loopback address, and 0.0.0.0 is none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from qlight.board.emulated.core import Core, EngineCore
 from qlight.board.emulated.parameters import loaded_graph
 from qlight.hardware import registers
 from qlight.hardware.build import Build, write_build
-from qlight.hardware.packing import parameter_words
+from qlight.hardware.packing import dram_weights, parameter_words
 from qlight.hardware.pipeline import make_pipeline
+from qlight.hardware.units import Affine
 from qlight.intgraph import Graph, execute
 from qlight.intgraph.nodes import Array
 from tests.hardware.strategies import foldings, random_graph, random_images, supported_graphs
@@ -49,8 +50,13 @@ def load(core: Core, words: Array) -> None:
 @given(st.data())
 def test_words_become_the_graph_that_they_were_made_of(data: st.DataObject) -> None:
     graph = data.draw(supported_graphs())
-    pipeline = make_pipeline(graph, data.draw(foldings(graph)))
-    assert loaded_graph(pipeline, parameter_words(pipeline)).content_hash == graph.content_hash
+    pipeline = make_pipeline(graph, data.draw(foldings(graph, streamed=True)))
+    found = loaded_graph(pipeline, parameter_words(pipeline), [content.tobytes() for _, content in dram_weights(pipeline)])
+    if any(isinstance(unit, Affine) for unit in pipeline.units):  # a channel of one code only has lost its direction
+        images = random_images(data.draw(st.integers(0, 99)), graph, 20)
+        np.testing.assert_array_equal(execute(found, images), execute(graph, images))
+    else:
+        assert found.content_hash == graph.content_hash
 
 
 def test_words_of_one_network_in_the_pipeline_of_another() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +15,7 @@ from qlight.board.emulated.design import ACCELERATOR_BASE, DMA_BASE, container, 
 from qlight.board.emulated.designs import designs
 from qlight.board.emulated.faults import KINDS, Fault, Faults
 from qlight.board.overlay import find_overlay, named_by_content
-from qlight.errors import InputError
+from qlight.errors import HardwareError, InputError
 from qlight.hardware import registers
 from qlight.hardware.build import Build
 
@@ -45,6 +47,22 @@ def test_copies_are_named_by_content_and_a_changed_file_gets_another_name(build:
     shutil.copy(overlay.handoff, changed / "same.hwh")
     (changed / "same.bin").write_bytes(container("0" * 64, "1" * 64))
     assert named_by_content(find_overlay(changed), tmp_path / "kept").bitstream != first.bitstream
+
+
+def test_a_copy_that_is_damaged_or_cannot_be_made(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlay, kept = find_overlay(build.folder), tmp_path / "kept"
+    first = named_by_content(overlay, kept)
+    first.bitstream.write_bytes(b"cut off")
+    assert named_by_content(overlay, kept).bitstream.read_bytes() == overlay.bitstream.read_bytes()
+    first.bitstream.unlink()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(HardwareError, match="No space left on device"):
+        named_by_content(overlay, kept)
+    assert [path.name for path in kept.iterdir()] == [first.handoff.name], "nothing half-written stays"
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qlight.board import pynq_accelerator
-from qlight.board.accelerator import Accelerator, DeviceError, DeviceTimeout
+from qlight.board import owner, pynq_accelerator, pynq_session
+from qlight.board.accelerator import Accelerator, DeviceError, DeviceTimeout, Parameters
+from qlight.board.client import BoardClient
+from qlight.board.emulated import dma
 from qlight.board.emulated.board import Board
+from qlight.board.emulated.design import DMA_BASE
 from qlight.board.emulated.designs import designs
 from qlight.board.emulated.faults import Fault, Faults
+from qlight.board.link import BoardError
 from qlight.board.pynq_accelerator import PynqAccelerator
+from qlight.board.server import BoardServer
+from qlight.board.settings import Settings
 from qlight.errors import InputError
 from qlight.hardware import registers
 from qlight.hardware.build import Build
@@ -25,6 +31,7 @@ from qlight.hardware.packing import parameter_words
 from qlight.hardware.pipeline import make_pipeline
 from qlight.intgraph import execute
 from tests.board.emulated.local_pynq import module
+from tests.board.fakes import until
 from tests.hardware.strategies import random_graph, random_images
 
 
@@ -91,10 +98,12 @@ def test_loading(setting: Setting) -> None:
     other = random_graph(9, bits=1)
     words = parameter_words(make_pipeline(other))
     with pytest.raises(InputError, match="words"):
-        accelerator.load(words[:-1], other.content_hash)
+        accelerator.load(Parameters(words[:-1], other.content_hash))
     with pytest.raises(InputError, match="uint32"):
-        accelerator.load(words.astype(np.int64), other.content_hash)
-    accelerator.load(words, other.content_hash)
+        accelerator.load(Parameters(words.astype(np.int64), other.content_hash))
+    with pytest.raises(InputError, match=r"`weights` of no bytes .* got 3"):
+        accelerator.load(Parameters(words, other.content_hash, (np.zeros(3, np.uint8),)))
+    accelerator.load(Parameters(words, other.content_hash))
     assert accelerator.graph_hash == other.content_hash
     pixels = setting.pixels(4)
     np.testing.assert_array_equal(accelerator.run(pixels, 5.0), execute(other, pixels.reshape(4, 8, 8, 4)))
@@ -159,8 +168,9 @@ def test_no_memory(setting: Setting) -> None:
     accelerator.close()
 
 
-def test_a_call_that_does_not_come_back_is_left_behind(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_to_a_remote_board_that_does_not_come_back_is_left_behind(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     accelerator = setting.open()
+    monkeypatch.setattr(accelerator._thread, "replaceable", True)  # as with `remote`
     ended, read = threading.Event(), setting.board.read
     monkeypatch.setattr(setting.board, "read", lambda address: (ended.wait(10), read(address))[1])
     start = time.monotonic()
@@ -171,6 +181,29 @@ def test_a_call_that_does_not_come_back_is_left_behind(setting: Setting, monkeyp
         accelerator.reset(0.1)
     accelerator.close()
     ended.set()
+
+
+def test_on_the_board_itself_such_a_call_has_no_successor(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would touch the fabric: the owner says that it is stuck, for which `serve` ends."""
+    monkeypatch.setattr(owner, "GRACE_SECONDS", 0.2)
+    ended, read, calls = threading.Event(), setting.board.read, []
+    with BoardServer(setting.open, Settings(port=0, care=owner.Care(device_seconds=0.2))) as server:
+        monkeypatch.setattr(setting.board, "read", lambda address: (calls.append(address), ended.wait(10), read(address))[2])
+        with BoardClient(server.address, deadline=0.6) as client, pytest.raises(BoardError, match="did not answer within"):
+            client.query(setting.pixels(1))
+        until(lambda: server.owner.stuck)
+        assert len(calls) == 1
+        ended.set()
+        until(lambda: not server.owner.stuck)
+
+
+def test_a_dma_that_stays_in_reset(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator, read = setting.open(), setting.board.read
+    monkeypatch.setattr(pynq_session, "_RESET_SECONDS", 0.05)
+    monkeypatch.setattr(setting.board, "read", lambda address: dma.RESET if address == DMA_BASE else read(address))
+    with pytest.raises(DeviceTimeout, match="does not come back from its reset"):
+        accelerator.reset()
+    accelerator.close()
 
 
 def test_a_fabric_without_an_accelerator(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,70 @@
+"""The handoff file of the open flow: what pynq must know of qlight_zynq.sv, in the form that the vendor's tool writes.
+
+No type claims to be the vendor's IP: the DMA is qlight_dma, whose parameters have the names that pynq's driver of AXI DMA reads. Of the
+processing system, pynq looks at the name of its type only.
+"""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import SubElement
+
+from qlight.bitstream.bitfile import device_of
+from qlight.bitstream.fabric_clock import fabric_clock
+from qlight.bitstream.handoff import BLOCK_BYTES, address_map
+from qlight.bitstream.ps7 import ZYNQ
+from qlight.board.handoff_elements import AXI_MEMORY, AXI_STREAM, file_of, interface, module, registers, system
+from qlight.board.overlay import ACCELERATOR_TYPE, OPEN_DMA_TYPE
+from qlight.hardware.boards import Board
+
+_CLOCKS, _MASTER = 4, "M_AXI_GP0"
+#: as pynq's driver of the DMA reads them: registers without scatter-gather, lengths in 26 bits, addresses that are multiples of 4 bytes
+_DMA = {
+    "c_include_sg": "0",
+    "c_micro_dma": "0",
+    "c_include_mm2s": "1",
+    "c_include_s2mm": "1",
+    "c_include_mm2s_dre": "0",
+    "c_include_s2mm_dre": "0",
+    "c_m_axi_mm2s_data_width": "32",
+    "c_m_axi_s2mm_data_width": "32",
+    "c_sg_length_width": "26",
+}
+
+
+def zynq_handoff(board: Board, weights: int = 0) -> bytes:
+    """The handoff file for a board of Zynq-7000.
+
+    Args:
+        weights: how many layers read their weights from DRAM, over memory ports of their own.
+    """
+    device, _, speed = board.part.partition("-")
+    family = device_of(board.part)
+    root, modules = system(
+        "zynq", family.removeprefix("xc"), device.removeprefix(family), ZYNQ, "none: built by qlight's open flow", f"-{speed}"
+    )
+    first, second, mhz = fabric_clock(board.clock_mhz)
+    clocks = {f"PCW_FPGA_FCLK{index}_ENABLE": str(int(index == 0)) for index in range(_CLOCKS)}
+    for index in range(_CLOCKS):
+        used = index == 0
+        clocks |= {
+            f"PCW_FCLK{index}_PERIPHERAL_DIVISOR0": str(first if used else 1),
+            f"PCW_FCLK{index}_PERIPHERAL_DIVISOR1": str(second if used else 1),
+            f"PCW_FCLK{index}_PERIPHERAL_CLKSRC": "IO PLL",
+            f"PCW_FPGA{index}_PERIPHERAL_FREQMHZ": f"{mhz if used else 0:.6f}",
+        }
+    processing_system = module(modules, "processing_system7_0", "qlight:user:processing_system7:1.0", clocks)
+    interface(processing_system, _MASTER, "MASTER", AXI_MEMORY)
+    for port in range(1 + weights):
+        interface(processing_system, f"S_AXI_HP{port}", "SLAVE", AXI_MEMORY)
+    ranges = SubElement(processing_system, "MEMORYMAP")
+    dma = module(modules, "axi_dma_0", f"{OPEN_DMA_TYPE}:1.0", _DMA)
+    interface(dma, "s_axi", "SLAVE", AXI_MEMORY)
+    interface(dma, "m_axis", "INITIATOR", AXI_STREAM)
+    interface(dma, "s_axis", "TARGET", AXI_STREAM)
+    accelerator = module(modules, "qlight_top_0", f"qlight:user:{ACCELERATOR_TYPE}:1.0", {})
+    interface(accelerator, "s_axi", "SLAVE", AXI_MEMORY)
+    interface(accelerator, "s_axis", "TARGET", AXI_STREAM)
+    interface(accelerator, "m_axis", "INITIATOR", AXI_STREAM)
+    for name, block in (("dma", dma), ("accelerator", accelerator)):
+        registers(ranges, block, "s_axi", _MASTER, address_map(board.family)[name], BLOCK_BYTES)
+    return file_of(root)
