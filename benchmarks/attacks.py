@@ -26,7 +26,6 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,13 +33,11 @@ import torch
 import torchattacks
 from torch import Tensor, nn
 
+from qlight import zoo as networks
 from qlight.attacks import SPSA, ZOO, CarliniWagnerL2
 from qlight.data import SyntheticDigits
-from qlight.evaluation import read_checkpoint
-from qlight.models.checkpoint import load_classifier
 from qlight.models.view import evaluation_view
 
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 #: runs a library once; seconds an image, or whatever the case counts
 Timed = Callable[[], float]
 BATCHES = (16, 32, 64, 128)
@@ -50,10 +47,9 @@ class Subject:
     """One network, the images it is attacked on, and what it needs for itself."""
 
     def __init__(self, name: str, images: Tensor, labels: Tensor) -> None:
-        path = CHECKPOINTS / f"cifar10_quarter_{name}.ckpt"
-        self.model = load_classifier(path, read_checkpoint(path))
+        self.model = networks.load(f"cifar10-{name}-x0.25")
         self.view = evaluation_view(self.model)
-        plain = load_classifier(path, read_checkpoint(path)).network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        plain = networks.load(f"cifar10-{name}-x0.25").network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         #: what peers attack, by the suffix of their names
         self.for_peers: dict[str, nn.Module] = {"": plain.eval(), " (our Classifier)": self.model}
         with torch.no_grad():

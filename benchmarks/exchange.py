@@ -3,7 +3,7 @@
     pip install -e '.[interop]'
     python benchmarks/exchange.py --data data/cifar10.npz [--images 1000] [--networks w1a1 w2a2] [--batch 50]
 
-Every network of `checkpoints/` is lowered and run by the reference executor (numpy, SPEC.md to the letter), the packed engine, onnxruntime
+The zoo's networks are lowered and run by the reference executor (numpy, SPEC.md to the letter), the packed engine, onnxruntime
 (the plain ONNX file) and the qonnx package's own executor (the QONNX file). Printed is, for each, how many of the logits' int32
 accumulators equal those of the reference. `--seconds` stops an executor after that time; the count says how far it came. `--graphs` adds
 exported folders. Exits with 1 where an integer differs.
@@ -26,14 +26,12 @@ from qonnx.core.onnx_exec import execute_onnx
 from rich.console import Console
 from rich.progress import Progress
 
-from qlight.evaluation import read_checkpoint
+from qlight import zoo
 from qlight.interop import export_onnx_integer, export_qonnx, import_qonnx
 from qlight.intgraph import Graph, execute
 from qlight.lowering import lower
-from qlight.models.checkpoint import load_classifier
 from qlight.targets import PackedEngine
 
-CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 #: training images on which real activations are calibrated
 CALIBRATION = 256
 #: uint8 N x H x W x C -> int32 N x classes
@@ -47,8 +45,7 @@ def channels_first(images: np.ndarray) -> np.ndarray:
 def graphs(options: argparse.Namespace) -> Iterator[tuple[str, Graph]]:
     """The networks by name."""
     for name in options.networks:
-        path = CHECKPOINTS / f"cifar10_quarter_{name}.ckpt"
-        model = load_classifier(path, read_checkpoint(path))
+        model = zoo.load(f"cifar10-{name}-x0.25")
         with np.load(options.data) as arrays:
             calibration = torch.from_numpy(arrays["x_train"][:CALIBRATION]) if name.endswith("a32") or name == "float" else None
         yield name, lower(model, calibration).graph

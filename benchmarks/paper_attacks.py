@@ -1,4 +1,4 @@
-"""The paper's five attacks with its parameters on the networks in `checkpoints/`, and the masking diagnostics: `docs/paper_attacks.md`.
+"""The paper's five attacks with its parameters on networks of the zoo, and the masking diagnostics: `docs/paper_attacks.md`.
 
     python benchmarks/paper_attacks.py --data data/cifar10.npz [--out runs/paper_attacks] [--networks float w1a1 w2a2] [--attacks FGSM ...]
 
@@ -128,14 +128,14 @@ def main() -> None:
     options = parser.parse_args()
     preset = yaml.safe_load((ROOT / "configs/attack/paper.yaml").read_text())["attacks"]
     for network in options.networks:
-        common = ["--data.path", options.data, "--ckpt_path", str(ROOT / f"checkpoints/cifar10_quarter_{network}.ckpt")]
+        common = ["--data.path", options.data, "--ckpt_path", f"zoo:cifar10-{network}-x0.25"]
         for attack in options.attacks:
             limit = FLOAT_ZOO if (network, attack) == ("float", "ZOO") else IMAGES[attack]
             folder = str(options.out / f"{network}-{attack}")
             qlight("attack", *common, "--data.limit", str(limit), "--attacks", json.dumps({attack: preset[attack]}), "--out", folder)
             PAGE.write_text(page(options.out))
         if not options.no_diagnose:
-            others = [str(ROOT / f"checkpoints/cifar10_quarter_{other}.ckpt") for other in PAPER if other != network]
+            others = [f"zoo:cifar10-{other}-x0.25" for other in PAPER if other != network]
             qlight("diagnose", *common, "--sources", ",".join(others), "--out", str(options.out / f"{network}-diagnose"))
             PAGE.write_text(page(options.out))
     PAGE.write_text(page(options.out))

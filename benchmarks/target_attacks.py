@@ -2,7 +2,7 @@
 
     python benchmarks/target_attacks.py --data data/cifar10.npz [--out runs/target_attacks] [--networks w1a1 w2a2] [--attacks SPSA ...]
 
-Exports the networks in `checkpoints/` to integer graphs, then attacks graph (`--target packed:`) and checkpoint with both presets. Takes
+Exports networks of the zoo to integer graphs, then attacks graph (`--target packed:`) and checkpoint with both presets. Takes
 some hours on a CPU core, most of them ZOO's strong preset on the torch networks. Given again it goes on after the last finished image.
 """
 
@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     presets = {name: yaml.safe_load((ROOT / f"configs/attack/{name}.yaml").read_text())["attacks"] for name in ("paper", "strong")}
     for network in options.networks:
-        checkpoint = str(ROOT / f"checkpoints/cifar10_quarter_{network}.ckpt")
+        checkpoint = f"zoo:cifar10-{network}-x0.25"
         graph = options.out / f"{network}-graph"
         data = ["--data.path", options.data]
         if not (graph / "graph.json").is_file():

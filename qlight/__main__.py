@@ -13,6 +13,7 @@ from qlight.help import HELP, VERBS, verb_help
 #: modules whose `main` takes the arguments of a verb that is not LightningCLI's
 OWN = {
     "bitstream": "qlight.bitstream.command",
+    "curves": "qlight.curves",
     "hardware": "qlight.hardware.command",
     "import": "qlight.importing",
     "quickstart": "qlight.quickstart",

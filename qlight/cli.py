@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import sys
@@ -165,6 +166,13 @@ class CLI(LightningCLI):
             self._remove_run_folder()
             reason = f"{error.filename!r} cannot be used ({error.strerror})"
             raise InputError(f"Expected folders and files that can be read and written, but {reason}; choose another one.") from error
+
+    def after_fit(self) -> None:
+        """Say where the checkpoints are, which the other verbs ask for."""
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.best_model_path and self.trainer.is_global_zero:
+                score = f" ({callback.monitor} {float(callback.best_model_score):.3f})" if callback.best_model_score is not None else ""
+                print(f"wrote {os.path.relpath(callback.best_model_path)}{score}", flush=True)
 
     def _remove_run_folder(self) -> None:
         """Remove the folder that this run made, where bad input ended it before it came to anything."""

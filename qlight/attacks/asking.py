@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from collections.abc import Callable
 
@@ -27,7 +29,8 @@ class AskingAttack(Attack):
     """
 
     def __init__(self, name: str, model: nn.Module, *, seed: int, max_rows: int) -> None:
-        super().__init__(name, model)
+        with contextlib.redirect_stdout(io.StringIO()):  # torchattacks asks for a device where a model has no parameters; images have one
+            super().__init__(name, model)
         self.seed = seed
         self.max_rows = self._rows = max_rows
         self._index: Tensor | None = None  # of the images of a call

@@ -167,3 +167,9 @@ def test_normalized_images_are_attacked_in_pixels(make: Maker) -> None:
     with pytest.raises(InputError, match="`labels`"):
         attack((images - 0.45) / 0.3, labels + CLASSES)
     torch.testing.assert_close(attack((images - 0.45) / 0.3, labels), result, rtol=0, atol=0)  # as torchattacks' own would not be any more
+
+
+def test_a_model_without_parameters_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    """A target has none; torchattacks would ask for a device on standard output."""
+    MAKERS["spsa"](nn.Flatten())
+    assert capsys.readouterr().out == ""
