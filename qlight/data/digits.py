@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from qlight.data.module import ImageDataModule, Source
 from qlight.data.rendering import labels, render
 from qlight.errors import InputError
+
+#: a process that reads the data set many times, as a worker of a study does, renders it once
+_rendered = functools.lru_cache(maxsize=4)(render)
 
 
 class SyntheticDigits(ImageDataModule):
@@ -33,5 +37,5 @@ class SyntheticDigits(ImageDataModule):
     def load(self) -> Source:
         splits = []
         for split, size in enumerate((self.train_size, self.test_size)):
-            splits += [render(self.seed, split, size), labels(self.seed, split, size)]
+            splits += [_rendered(self.seed, split, size), labels(self.seed, split, size)]
         return Source(*splits)

@@ -1,61 +1,103 @@
-"""`python -m qlight study run|status FILE`: the command line of studies."""
+"""`python -m qlight study run|status|report|export|import FILE`: the command line of studies."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NoReturn
 
+import torch
+
 from qlight.errors import InputError
+from qlight.files import whole_file
+from qlight.study.archive import export, take
 from qlight.study.configuration import Configuration
 from qlight.study.planning import make_plan
+from qlight.study.progress import print_plan, print_share, print_times
+from qlight.study.report import PAGE, material_of, write
+from qlight.study.report.claims_page import claims_page
 from qlight.study.run import InProcess, StudyError, local_processes, run
-from qlight.study.store import Store
+from qlight.study.store import Spent, Store
 from qlight.study.task import Plan, Task
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected `study run FILE` or `study status FILE`, but: {message}; see `python -m qlight study --help`.")
+        raise InputError(f"Expected `study ACTION FILE`, but: {message}; see `python -m qlight study --help`.")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run a study, or say what of it is done.
+    """Run a study, say what of it is done, report that, or carry its numbers to another machine.
 
     Raises:
         InputError: bad input, or a task that failed.
     """
     parser = _Parser(prog="python -m qlight study", add_help=False)
-    parser.add_argument("action", choices=("run", "status"))
+    parser.add_argument("action", choices=("run", "status", "report", "export", "import"))
     parser.add_argument("study")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) // 2))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dask")
     parser.add_argument("--only")
+    parser.add_argument("--archive", type=Path)
+    parser.add_argument("--verdicts", type=Path)
     parser.add_argument("--dry-run", "--dry_run", action="store_true")
     options = parser.parse_args(arguments)
-    if options.workers < 0 or options.threads < 1:
+    if options.workers < 1 or options.threads < 1:
+        raise InputError(f"Expected `--workers` and `--threads` from 1, but got {options.workers} and {options.threads}; leave them out.")
+    if (options.archive is not None) != (options.action in ("export", "import")) or (options.verdicts and options.action != "report"):
         raise InputError(
-            f"Expected `--workers` from 0 (this process) and `--threads` from 1, but got {options.workers} and {options.threads}; "
-            "leave them out."
+            "Expected `--archive FILE` with export and import, and `--verdicts FILE` with report, only; see `qlight study --help`."
         )
     configuration = Configuration.load(options.study)
     plan = _chosen(make_plan(configuration), options.only)
     store = Store(options.out or Path("runs") / "study" / configuration.name)
     if options.action == "status" or options.dry_run:
-        _print_plan(plan, store)
-        return
-    with _executor(options) as executor:
-        _run(plan, store, executor)
-    _print_times(plan, store)
+        print_plan(plan, store)
+        if options.action == "status":
+            print_times(plan, store)
+    elif options.action == "report":
+        _report(plan, store, options)
+    elif options.action == "export":
+        count = export(plan, store, options.archive)
+        print(f"wrote {options.archive}: what {count} tasks measured, {options.archive.stat().st_size / 1024:.0f} KiB")
+    elif options.action == "import":
+        taken, foreign = take(plan, store, options.archive)
+        print(f"{taken} tasks are done by {options.archive}; {foreign} of it are of other networks, options or revisions")
+    else:
+        _run_here(plan, store, options)
+
+
+def _run_here(plan: Plan, store: Store, options: argparse.Namespace) -> None:
+    with _executor(options) as (executor, at_once):
+        now = _run(plan, store, executor, at_once)
+    print_times(plan, store)
+    if options.dask is None:
+        print_share(plan, now)
     if "report" in {task.name for task in plan}:
         print(f"report: {store.result(plan.digest('report')) / 'report.html'}")
+
+
+def _report(plan: Plan, store: Store, options: argparse.Namespace) -> None:
+    """The report of what is done, beside the store's tasks; and the page of verdicts."""
+    if "report" not in {task.name for task in plan}:
+        raise InputError("Expected `report` without --only, as it is of all that is done; leave it out.")
+    folders = {task.name: store.result(plan.digest(task.name)) for task in plan if store.is_done(plan.digest(task.name))}
+    needs = plan["report"].needs
+    done = {name: folders[name] for name in needs if name in folders}
+    told = {**plan["report"].options, "missing": [name for name in needs if name not in done]}
+    folder = store.root / "report"
+    write(told, done, folder)
+    print(f"report: {folder / PAGE}, of {len(done)} of {len(needs)} tasks")
+    if options.verdicts is not None:
+        with whole_file(options.verdicts) as part:
+            part.write_text(claims_page(material_of(told, done), options.study, len(needs)), encoding="utf-8")
+        print(f"verdicts: {options.verdicts}")
 
 
 def _chosen(plan: Plan, only: str | None) -> Plan:
@@ -74,7 +116,8 @@ def _chosen(plan: Plan, only: str | None) -> Plan:
 
 
 @contextlib.contextmanager
-def _executor(options: argparse.Namespace) -> Iterator[Executor]:
+def _executor(options: argparse.Namespace) -> Iterator[tuple[Executor, int | None]]:
+    """Where tasks run, and how many at once; dask decides that itself, as workers may come and go."""
     if options.dask is not None:
         try:
             from distributed import Client
@@ -87,52 +130,32 @@ def _executor(options: argparse.Namespace) -> Iterator[Executor]:
                 f"Expected `--dask` to be the address of a running scheduler, but {options.dask!r} is none: {error}"
             ) from error
         with client:
-            yield client.get_executor()
-    elif options.workers == 0:
-        yield InProcess()
+            yield client.get_executor(), None
+    elif options.workers == 1:  # a process of its own would only import everything again
+        torch.set_num_threads(options.threads)
+        yield InProcess(), 1
     else:
         with local_processes(options.workers, options.threads) as pool:
-            yield pool
+            yield pool, options.workers
 
 
-def _run(plan: Plan, store: Store, executor: Executor) -> None:
+def _run(plan: Plan, store: Store, executor: Executor, at_once: int | None) -> dict[str, Spent]:
+    """Run what is missing; what each of those tasks took."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    now: dict[str, Spent] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as progress:
         bar = progress.add_task("study", total=len(plan))
 
-        def done(task: Task, seconds: float | None) -> None:
+        def done(task: Task, spent: Spent | None) -> None:
             progress.update(bar, advance=1, description=task.name)
-            if seconds is not None:
-                progress.console.print(f"{task.name}: {seconds:.1f} s", highlight=False)
+            if spent is not None:
+                now[task.name] = spent
+                progress.console.print(f"{task.name}: {spent.seconds:.1f} s", highlight=False)
 
         try:
-            run(plan, store, executor, done)
+            run(plan, store, executor, done, at_once)
         except StudyError as error:
             raise InputError(str(error)) from error
-
-
-def _print_plan(plan: Plan, store: Store) -> None:
-    left = 0.0
-    print(f"{'task':<44} {'state':<8} {'seconds':>9}")
-    for task in plan:
-        digest = plan.digest(task.name)
-        seconds = store.seconds(digest) if store.is_done(digest) else None
-        state = "done" if seconds is not None else "begun" if store.is_begun(digest) else "missing"
-        left += 0.0 if seconds is not None else task.cost
-        print(f"{task.name:<44} {state:<8} {(f'{seconds:.1f}' if seconds is not None else f'~{task.cost:.0f}'):>9}")
-    done = sum(store.is_done(plan.digest(task.name)) for task in plan)
-    print(f"{done} of {len(plan)} tasks are done; the others take about {left / 3600:.1f} CPU-hours (a rough estimate)")
-
-
-def _print_times(plan: Plan, store: Store) -> None:
-    """Time by stage, and the share that is neither training nor attacks."""
-    stages: dict[str, float] = defaultdict(float)
-    for task in plan:
-        stages[task.stage] += store.seconds(plan.digest(task.name)) or 0.0
-    total = sum(stages.values())
-    for stage, seconds in stages.items():
-        print(f"{stage:<12} {seconds:9.1f} s  {seconds / max(total, 1e-9):6.1%}")
-    other = total - stages["training"] - stages["attacks"]
-    print(f"{'total':<12} {total:9.1f} s, {other / max(total, 1e-9):.1%} outside training and attacks")
+    return now

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import lightning as L
+import numpy as np
 
 from qlight.attacks import AttackSuite
 from qlight.evaluation.analysis import Network
@@ -16,10 +20,12 @@ from qlight.evaluation.analysis import transfer as measure_transfer
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.diagnostics import diagnose as run_diagnostics
 from qlight.noise import quiet
-from qlight.study.steps import NETWORK, data_module, forget_times, load, make_trainer
+from qlight.study.steps import NETWORK, data_module, forget_times, load, make_trainer, write_json
+from qlight.study.summary import distortions
 from qlight.targets import EnsembleTarget
 
-REVISION = 1
+REVISION = 3
+DISTORTIONS = "distortions.json"
 
 
 def networks(names: list[str], needs: Mapping[str, Path]) -> list[Network]:
@@ -36,7 +42,21 @@ def transfer(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path
         found = measure_transfer(trainer, of, of, suite, data, out=folder, seed=options["seed"], kappas=options["kappas"], known=known)
     assert found is not None
     found.save(folder)
+    _save_distortions(data, options["images"], folder)
     _forget(folder)
+
+
+def _save_distortions(data: L.LightningDataModule, count: int, folder: Path) -> None:
+    """Mean norms over the examples that fool another network, with their intervals over images: what the tables of transfer lack."""
+    clean = first_images(data, count)
+    labels = clean.labels.numpy()[np.argsort(clean.index.numpy(), kind="stable")]
+    rows = []
+    for cell in json.loads((folder / "transfer.json").read_text(encoding="utf-8"))["cells"]:
+        if cell["reported"] and cell["source"] != cell["target"]:
+            judged = folder / "judged" / f"{cell['target_sha256'][:16]}-{cell['examples_sha256'][:16]}.safetensors"
+            names = {name: cell[name] for name in ("attack", "source", "target")}
+            rows.append(names | distortions(judged, labels, cell["successes"]))
+    write_json(folder / DISTORTIONS, {"rows": rows})
 
 
 def ensemble(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:

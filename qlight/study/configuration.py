@@ -13,7 +13,9 @@ from qlight.errors import InputError, nearest
 from qlight.study.paper import values
 
 #: what runs the networks: as trained, or the integer graph on the packed engine
-TARGETS = ("torch", "packed")
+TARGETS = TORCH, PACKED = "torch", "packed"
+#: what the names of tasks that attack with several eps have in place of a preset
+EPS = "eps"
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,13 @@ class Configuration:
         targets: of `TARGETS`.
         transfer: {attacks: {label: images}, kappas: [...]}: attacks of the preset paper, crafted on every network, judged on every one.
         ensemble: {members: [...], m: 4, attacks: {label: images}, adaptive: {attacks: {label: {class_path, init_args}}, images: N}}.
+        eps: {attacks: [labels], values: [...], images: N}: attacks of the preset paper with other eps and step sizes in proportion, on the
+            networks as trained: accuracy against eps.
         gradients: {images: N}: cosine similarity of input gradients.
         spread: {images: N, difference_images: N}: variance of logits, difference quotients.
         shift: {attack: {class_path, init_args}, images: N, networks: [...]}: how much of a perturbation quantization levels out.
         diagnose: {images: N, networks: [...]}: is a failure robustness?
+        rtlsim: {images: N, networks: [...]}: the accelerators in simulation, on so many of the images that were attacked; needs verilator.
         seed: of all random numbers.
     """
 
@@ -47,10 +52,12 @@ class Configuration:
     targets: tuple[str, ...] = ("torch",)
     transfer: Mapping[str, Any] | None = None
     ensemble: Mapping[str, Any] | None = None
+    eps: Mapping[str, Any] | None = None
     gradients: Mapping[str, Any] | None = None
     spread: Mapping[str, Any] | None = None
     shift: Mapping[str, Any] | None = None
     diagnose: Mapping[str, Any] | None = None
+    rtlsim: Mapping[str, Any] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,10 +66,15 @@ class Configuration:
             raise InputError(f"Expected `dataset` to be one of {', '.join(known)}, the paper's, but got {self.dataset!r}.")
         _choose("targets", self.targets, TARGETS)
         _choose("networks", self.networks, {cell.target for cell in values() if cell.table == 2})
-        for section, key in (("ensemble", "members"), ("shift", "networks"), ("diagnose", "networks")):
+        for section, key in (("ensemble", "members"), ("shift", "networks"), ("diagnose", "networks"), ("rtlsim", "networks")):
             _choose(f"{section}.{key}", (getattr(self, section) or {}).get(key, ()), self.networks)
-        for section in ("transfer", "ensemble"):
+        for section in ("transfer", "ensemble", "eps"):
             _choose(f"{section}.attacks", (getattr(self, section) or {}).get("attacks", ()), self.presets.get("paper", {}))
+        for label in (self.eps or {}).get("attacks", ()):
+            if "eps" not in self.presets["paper"][label].get("init_args", {}):
+                raise InputError(f"Expected `eps.attacks` to hold attacks of the preset paper that have an eps, but {label} has none.")
+        if EPS in self.presets:
+            raise InputError(f"Expected `presets` with other names than {EPS!r}, which is the section for other eps; rename it.")
         for preset, attacks in self.presets.items():
             for label, attack in attacks.items():
                 for name in self.networks:

@@ -51,6 +51,22 @@ class Estimate:
         above = math.hypot(self.high - self.value, other.value - other.low)
         return Estimate(value, value - below, value + above)
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it."""
+        return math.isfinite(self.low) or math.isfinite(self.high)
+
+
+#: of a number that was not measured; what is computed from it is as unknown
+UNKNOWN = Estimate(0.0, -math.inf, math.inf)
+
+
+def ratio(one: Estimate, other: Estimate) -> Estimate:
+    """Of positive estimates, however they depend on each other."""
+    if not (one.known and other.known):
+        return UNKNOWN
+    return Estimate(one.value / other.value, one.low / other.high, one.high / other.low)
+
 
 def mean(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of estimates, however they depend on each other: cells of a table are measured on the same images."""
@@ -70,6 +86,11 @@ class Condition:
     estimate: Estimate
     least: float = -math.inf
     most: float = math.inf
+
+    @property
+    def known(self) -> bool:
+        """Whether all that it needs was measured."""
+        return self.estimate.known
 
     @property
     def verdict(self) -> str:

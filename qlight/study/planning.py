@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qlight import zoo
+from qlight.attacks import AttackSuite
 from qlight.evaluation import file_sha256
-from qlight.study.configuration import Configuration, images_of
+from qlight.evaluation.analysis.kappa import own_kappa
+from qlight.study.configuration import EPS, PACKED, TORCH, Configuration, images_of
+from qlight.study.costs import attack_cost, training_cost
 from qlight.study.task import Plan, Task
 
-#: CPU-seconds of a query or a gradient on one core, at a quarter of the CIFAR10 network's width: roughly
-_SECONDS = 0.0015
-_TRAINING_SECONDS = 900.0
-_STEPS, _COMPARING = "qlight.study.steps", "qlight.study.comparing"
+_STEPS, _COMPARING, _DEPLOYED = "qlight.study.steps", "qlight.study.comparing", "qlight.study.deployed"
 PAPER = "paper"
+_CHEAP = ("gradients", "spread")
+_ADAPTIVE = "ensemble/adaptive"
 
 
 def make_plan(configuration: Configuration) -> Plan:
-    """The tasks of a study: networks, graphs, attacks, transfer, ensemble, analyses; and the report, which needs all others."""
-    tasks = [*_networks(configuration), *_attacks(configuration), *_comparisons(configuration), *_alone(configuration)]
-    needs = tuple(task.name for task in tasks)
-    report = {"name": configuration.name, "dataset": configuration.dataset, "data": configuration.data, "seed": configuration.seed}
-    return Plan([*tasks, Task("report", "qlight.study.report.write", report, needs, "report", 20.0)])
+    """The tasks of a study, and the report, which needs all others.
+
+    The order is that in which results are worth most where time runs out: networks, what is cheap, then attack after attack in the order
+    of the file, each on all networks, from each to each, on the ensemble and as deployed, before the next. What else takes gradients comes
+    before the first attack without: those take the longest.
+    """
+    of = configuration
+    networks, graphs, analyses = [*_networks(of)], [*_graphs(of)], [*_analyses(of)]
+    cheap = [task for task in analyses if task.name in _CHEAP]
+    later = [*_other_eps(of), *(task for task in analyses if task not in cheap)]
+    tasks = [*networks, *cheap, *_attacks(of, later), *_rtlsim(of)]
+    needs = tuple(task.name for task in [*tasks, *graphs])
+    report = {"name": of.name, "dataset": of.dataset, "data": of.data, "seed": of.seed}
+    # a plan has each graph before the first task that needs it
+    return Plan([*tasks, *graphs, Task("report", "qlight.study.report.write", report, needs, "report", 20.0)])
 
 
 def _networks(of: Configuration) -> Iterator[Task]:
@@ -37,12 +50,16 @@ def _networks(of: Configuration) -> Iterator[Task]:
                 "trainer": {**training.get("trainer", {}), **own.get("trainer", {})},
                 "seed": of.seed,
             }
-            yield Task(task, f"{_STEPS}.train", options, (), "training", _TRAINING_SECONDS)
+            yield Task(task, f"{_STEPS}.train", options, (), "training", training_cost(options))
         else:
             sha256 = file_sha256(zoo.resolve(source))
             yield Task(task, f"{_STEPS}.take", {"checkpoint": source, "sha256": sha256, "data": of.data}, (), "networks", 30.0)
-        if "packed" in of.targets:
-            yield Task(f"graph/{name}", f"{_STEPS}.export", {"data": of.data, "calibration": 256}, (task,), "graphs", 10.0)
+
+
+def _graphs(of: Configuration) -> Iterator[Task]:
+    needed = of.networks if PACKED in of.targets else (of.rtlsim or {}).get("networks", of.networks) if of.rtlsim is not None else ()
+    for name in needed:
+        yield Task(f"graph/{name}", f"{_STEPS}.export", {"data": of.data, "calibration": 256}, (f"network/{name}",), "graphs", 10.0)
 
 
 def _bits(name: str) -> dict[str, int]:
@@ -53,29 +70,79 @@ def _bits(name: str) -> dict[str, int]:
     return {"weight_bit_width": int(weights), "activation_bit_width": int(activations)}
 
 
-def _attacks(of: Configuration) -> Iterator[Task]:
+def _attacks(of: Configuration, later: list[Task]) -> Iterator[Task]:
+    """Attack after attack, with what is made across networks; ``later``: what comes before the first attack without gradients."""
+    across = {task.name: task for task in _comparisons(of)}
+    if _ADAPTIVE in across:
+        later = [across.pop(_ADAPTIVE), *later]
     for preset, attacks in of.presets.items():
-        for target in of.targets:
-            for label, attack in attacks.items():
+        for label, attack in attacks.items():
+            (spec,) = AttackSuite.from_value({label: _spec(attack)})
+            if not spec.needs_gradients:
+                yield from later
+                later = []
+            for target in of.targets:
                 for name in of.networks:
-                    images = images_of(attack, name)
-                    options = {"attack": {label: _spec(attack)}, "data": of.data, "images": images, "seed": of.seed}
-                    needs = (f"network/{name}", *((f"graph/{name}",) if target == "packed" else ()))
-                    yield Task(
-                        f"attack/{target}/{preset}/{label}/{name}", f"{_STEPS}.attack", options, needs, "attacks", _cost(attack, images)
-                    )
+                    yield _attack(of, target, preset, label, name, reuse=spec.needs_gradients is True)
+                if target == TORCH and preset == PAPER:
+                    yield from (across.pop(name) for name in (f"transfer/{label}", f"ensemble/{label}") if name in across)
+            if {TORCH, PACKED} <= set(of.targets):
+                names = list(of.networks)
+                needs = tuple(f"attack/{target}/{preset}/{label}/{name}" for name in names for target in (TORCH, PACKED))
+                yield Task(f"pixels/{preset}/{label}", f"{_DEPLOYED}.pixels", {"names": names, "attack": label}, needs, "deployed", 2.0)
+    yield from (*across.values(), *later)
+
+
+def _other_eps(of: Configuration) -> Iterator[Task]:
+    """The paper's attacks with other eps, on the networks as trained."""
+    other: Mapping[str, Any] = of.eps or {"attacks": (), "values": (), "images": 0}
+    for label, eps in itertools.product(other["attacks"], other["values"]):
+        attack, images = _with_eps(of.presets[PAPER][label], eps), other["images"]
+        for name in of.networks:
+            options = {"attack": {f"{label} {eps:g}": attack}, "data": of.data, "images": images, "seed": of.seed}
+            task, cost = f"attack/{TORCH}/{EPS}/{label} {eps:g}/{name}", _cost(of, attack, images, name)
+            yield Task(task, f"{_STEPS}.attack", options, (f"network/{name}",), "attacks", cost)
+
+
+def _attack(of: Configuration, target: str, preset: str, label: str, name: str, reuse: bool) -> Task:
+    """One attack on one network; ``reuse``: what was crafted on the network is judged on its graph."""
+    attack = of.presets[preset][label]
+    images = images_of(attack, name)
+    options = {"attack": {label: _spec(attack)}, "data": of.data, "images": images, "seed": of.seed}
+    needs, cost = (f"network/{name}",), _cost(of, attack, images, name, target)
+    if target == PACKED:
+        needs = (*needs, f"graph/{name}")
+        if reuse and TORCH in of.targets:
+            needs, cost = (*needs, f"attack/{TORCH}/{preset}/{label}/{name}"), 5.0
+    return Task(f"attack/{target}/{preset}/{label}/{name}", f"{_STEPS}.attack", options, needs, "attacks", cost)
+
+
+def _with_eps(attack: Mapping[str, Any], eps: float) -> dict[str, Any]:
+    """An attack with another eps, and steps in proportion: BIM with the paper's would not reach a larger one."""
+    spec = _spec(attack)
+    own = spec["init_args"]["eps"]
+    scaled = {name: spec["init_args"][name] * eps / own for name in ("alpha", "step_size") if name in spec["init_args"]}
+    return {**spec, "init_args": {**spec["init_args"], **scaled, "eps": eps}}
+
+
+def _rtlsim(of: Configuration) -> Iterator[Task]:
+    """Graphs in simulation, on the images of the paper's attacks on them."""
+    if of.rtlsim is None:
+        return
+    labels = list(of.presets.get(PAPER, {})) if PACKED in of.targets else []
+    for name in of.rtlsim.get("networks", of.networks):
+        options = {"data": of.data, "images": of.rtlsim["images"], "attacks": labels}
+        needs = (f"graph/{name}", *(f"attack/{PACKED}/{PAPER}/{label}/{name}" for label in labels))
+        yield Task(f"rtlsim/{name}", f"{_DEPLOYED}.rtlsim", options, needs, "deployed", 60.0)
 
 
 def _spec(attack: Mapping[str, Any]) -> dict[str, Any]:
     return {"class_path": attack["class_path"], "init_args": dict(attack.get("init_args", {}))}
 
 
-def _cost(attack: Mapping[str, Any], images: int) -> float:
-    """About how long an attack takes: its steps, and a share of the queries that most images do not need."""
-    of = attack.get("init_args", {})
-    queries = of.get("steps", 1) * of.get("restarts", 1) * of.get("search_steps", 1) * of.get("evaluations", 1)
-    kind = attack["class_path"].rpartition(".")[2]
-    return images * queries * {"SPSA": 0.3, "ZOO": 50.0, "CarliniWagnerL2": 0.6}.get(kind, 1.0) * _SECONDS
+def _cost(of: Configuration, attack: Mapping[str, Any], images: int, network: str, target: str = TORCH) -> float:
+    width = of.training.get("model", {}).get("width", 1.0) if of.networks[network] == "train" else 0.25  # of the zoo's
+    return attack_cost(attack, images, network, packed=target == PACKED, width=width)
 
 
 def _comparisons(of: Configuration) -> Iterator[Task]:
@@ -88,7 +155,8 @@ def _comparisons(of: Configuration) -> Iterator[Task]:
         if chosen is None:
             continue
         for label, images in chosen["attacks"].items():
-            kappas = list(chosen.get("kappas", ())) if "kappa" in paper[label].get("init_args", {}) else []
+            (spec,) = AttackSuite.from_value({label: _spec(paper[label])})
+            kappas = list(chosen.get("kappas", ())) if own_kappa(spec) is not None else []
             options = {
                 "names": names,
                 "data": of.data,
@@ -97,16 +165,14 @@ def _comparisons(of: Configuration) -> Iterator[Task]:
                 "kappas": kappas,
                 "seed": of.seed,
             }
-            same = [name for name in names if images_of(paper[label], name) == images]
-            needs = (
-                *(f"network/{name}" for name in names),
-                *(f"attack/torch/{PAPER}/{label}/{name}" for name in same if "torch" in of.targets),
-            )
-            crafting = len(names) * _cost(paper[label], images) * max(1, len(kappas))
+            same = [name for name in names if images_of(paper[label], name) == images and TORCH in of.targets]
+            needs = (*(f"network/{name}" for name in names), *(f"attack/{TORCH}/{PAPER}/{label}/{name}" for name in same))
+            crafted = [*(name for name in names if name not in same), *(name for name in names for _ in kappas)]
+            crafting = 10.0 + sum(_cost(of, paper[label], images, name) for name in crafted)
             if section == "ensemble":
                 options["m"] = chosen["m"]
                 if label in of_transfer(of) and of_transfer(of)[label] == images:
-                    needs = (*needs, f"transfer/{label}")
+                    needs, crafting = (*needs, f"transfer/{label}"), 10.0
             yield Task(f"{section}/{label}", f"{_COMPARING}.{section}", options, needs, "attacks", crafting)
     if of.ensemble is not None and "adaptive" in of.ensemble:
         adaptive = of.ensemble["adaptive"]
@@ -123,7 +189,14 @@ def _comparisons(of: Configuration) -> Iterator[Task]:
             "seed": of.seed,
         }
         needs = tuple(f"network/{name}" for name in names)
-        yield Task("ensemble/adaptive", f"{_COMPARING}.ensemble", options, needs, "attacks", adaptive["images"] * len(names) * 2.0)
+        yield Task(_ADAPTIVE, f"{_COMPARING}.ensemble", options, needs, "attacks", _adaptive_cost(of))
+
+
+def _adaptive_cost(of: Configuration) -> float:
+    """The attacks on all members at once."""
+    assert of.ensemble is not None
+    adaptive = of.ensemble["adaptive"]
+    return sum(_cost(of, attack, adaptive["images"], name) for attack in adaptive["attacks"].values() for name in of.ensemble["members"])
 
 
 def of_transfer(of: Configuration) -> Mapping[str, int]:
@@ -131,23 +204,21 @@ def of_transfer(of: Configuration) -> Mapping[str, int]:
     return (of.transfer or {}).get("attacks", {})
 
 
-def _alone(of: Configuration) -> Iterator[Task]:
+def _analyses(of: Configuration) -> Iterator[Task]:
     names = list(of.networks)
     needs = tuple(f"network/{name}" for name in names)
     if of.gradients is not None:
         options = {"names": names, "data": of.data, "images": of.gradients["images"]}
-        yield Task("gradients", f"{_COMPARING}.gradients", options, needs, "analyses", 0.05 * len(names) * of.gradients["images"])
+        yield Task("gradients", f"{_COMPARING}.gradients", options, needs, "analyses", 0.005 * len(names) * of.gradients["images"])
     if of.spread is not None:
         options = {"names": names, "data": of.data, **of.spread, "seed": of.seed}
-        yield Task("spread", f"{_COMPARING}.spread", options, needs, "analyses", 0.05 * len(names) * of.spread["images"])
+        yield Task("spread", f"{_COMPARING}.spread", options, needs, "analyses", 0.6 * len(names) * of.spread["difference_images"])
     if of.shift is not None:
         chosen = list(of.shift.get("networks", names))
         options = {"names": chosen, "data": of.data, "attacks": of.shift["attacks"], "images": of.shift["images"], "seed": of.seed}
         needs = tuple(f"network/{name}" for name in chosen)
-        yield Task("shift", f"{_COMPARING}.shift", options, needs, "analyses", 0.1 * len(chosen) ** 2 * of.shift["images"])
+        yield Task("shift", f"{_COMPARING}.shift", options, needs, "attacks", 0.07 * len(chosen) ** 2 * of.shift["images"])
     if of.diagnose is not None:
         for name in of.diagnose.get("networks", names):
             options = {"data": of.data, "images": of.diagnose["images"], "seed": of.seed}
-            yield Task(
-                f"diagnose/{name}", f"{_COMPARING}.diagnose", options, (f"network/{name}",), "analyses", 20.0 * of.diagnose["images"]
-            )
+            yield Task(f"diagnose/{name}", f"{_COMPARING}.diagnose", options, (f"network/{name}",), "attacks", 6.0 * of.diagnose["images"])

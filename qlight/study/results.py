@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qlight.evaluation.intervals import mean_interval
-from qlight.study.claims import Key
+from qlight.study.claim import Key
+from qlight.study.comparing import DISTORTIONS
+from qlight.study.configuration import EPS
 from qlight.study.estimate import Estimate
+from qlight.study.summary import FILE as SUMMARY
+from qlight.study.summary import Mean
 
 #: agreement rows of Table 5 by their metric in `qlight.study.paper`
 _OUTCOMES = {
@@ -32,8 +34,9 @@ class Attacked:
     Attributes:
         target, preset, attack, network: of the task.
         row: of `qlight.evaluation.ResultRow`, as read from results.json.
+        summary: of `qlight.study.summary`, as read from its file.
         accuracy, l2, linf: over all adversarial examples, and over those that succeed; None where none does.
-        folder: with adversarial examples and examples.png.
+        folder: with the adversarial examples, unless it was imported.
     """
 
     target: str
@@ -41,6 +44,7 @@ class Attacked:
     attack: str
     network: str
     row: Mapping[str, Any]
+    summary: Mapping[str, Any]
     accuracy: Estimate
     l2: Estimate | None
     linf: Estimate | None
@@ -77,9 +81,18 @@ class Results:
         return found["correct"], found["images"]
 
     @cached_property
-    def attacked(self) -> tuple[Attacked, ...]:
-        """Every direct attack."""
+    def _direct_attacks(self) -> tuple[Attacked, ...]:
         return tuple(_attacked(name, folder) for name, folder in self.folders.items() if name.startswith("attack/"))
+
+    @cached_property
+    def attacked(self) -> tuple[Attacked, ...]:
+        """Every attack of a preset on a network or its graph."""
+        return tuple(each for each in self._direct_attacks if each.preset != EPS)
+
+    @cached_property
+    def with_eps(self) -> tuple[Attacked, ...]:
+        """The same attacks with other eps."""
+        return tuple(each for each in self._direct_attacks if each.preset == EPS)
 
     def find(self, target: str, preset: str, attack: str, network: str) -> Attacked | None:
         """One of them; None where the study has none."""
@@ -113,6 +126,9 @@ class Results:
                         for metric in ("l2", "linf"):
                             mean = cell[f"mean_{metric}"]
                             yield Key(*names, metric), None if mean is None else Estimate.exact(mean)
+                for row in self.json(task, DISTORTIONS)["rows"]:
+                    for metric in ("l2", "linf"):
+                        yield Key(row["attack"], row["source"], row["target"], metric), _mean(row[metric])
 
     @cached_property
     def ensembles(self) -> tuple[Any, ...]:
@@ -163,16 +179,15 @@ def _estimate(row: Mapping[str, Any], name: str) -> Estimate | None:
 def _attacked(task: str, folder: Path) -> Attacked:
     _, target, preset, attack, network = task.split("/")
     (row,) = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    with (folder / "images.csv").open(newline="", encoding="utf-8") as file:
-        fooled = [each for each in csv.DictReader(file) if each["success"] == "1"]
-    means = [_mean([float(each[metric]) for each in fooled]) for metric in ("l2", "linf")]
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     accuracy = _estimate(row, "adversarial_accuracy")
     assert accuracy is not None
-    return Attacked(target, preset, attack, network, row, accuracy, means[0], means[1], folder)
+    return Attacked(target, preset, attack, network, row, summary, accuracy, _mean(summary["l2"]), _mean(summary["linf"]), folder)
 
 
-def _mean(values: list[float]) -> Estimate | None:
-    value, low, high = mean_interval(values)
-    if value is None:
+def _mean(ends: Mean) -> Estimate | None:
+    if ends is None:
         return None
+    value, low, high = ends
+    assert value is not None
     return Estimate.exact(value) if low is None or high is None else Estimate(value, low, high)

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from qlight.study.store import Store
+from qlight.study.store import Spent, Store
 from qlight.study.task import Plan, Task
 
 #: seconds between two notes of the time that a running task has spent
@@ -29,18 +30,21 @@ def run(
     plan: Plan,
     store: Store,
     executor: concurrent.futures.Executor,
-    on_done: Callable[[Task, float | None], None] | None = None,
+    on_done: Callable[[Task, Spent | None], None] | None = None,
+    at_once: int | None = None,
 ) -> None:
-    """Run every task of the plan that is not done, each as soon as what it needs is there.
+    """Run every task of the plan that is not done, each as soon as what it needs is there; of those that can run, the plan's first.
 
     Args:
         executor: where tasks run; the store must be a folder that all its workers see. Dask: `Client(...).get_executor()`.
-        on_done: called with every task when it is known to be done, and the seconds that it ran now (None: it was done before).
+        on_done: called with every task when it is known to be done, and what it took now (None: it was done before).
+        at_once: how many tasks the executor is given at a time: as many as it has workers, so that what becomes possible meanwhile is not
+            put behind all that could run before it. None: all that can run.
 
     Raises:
         StudyError: a task failed: the first error, when all that does not need it has run.
     """
-    report = on_done or (lambda task, seconds: None)
+    report = on_done or (lambda task, spent: None)
     waiting: dict[str, Task] = {}
     for task in plan:
         if store.is_done(plan.digest(task.name)):
@@ -48,10 +52,11 @@ def run(
         else:
             waiting[task.name] = task
     missing = set(waiting)
-    running: dict[concurrent.futures.Future[float], Task] = {}
+    running: dict[concurrent.futures.Future[Spent], Task] = {}
     failed: dict[str, Exception] = {}
     while waiting or running:
-        for name in [name for name, task in waiting.items() if not missing.intersection(task.needs)]:
+        ready = [name for name, task in waiting.items() if not missing.intersection(task.needs)]
+        for name in ready if at_once is None else ready[: at_once - len(running)]:
             task = waiting.pop(name)
             needs = {need: plan.digest(need) for need in task.needs}
             running[executor.submit(run_task, task, plan.digest(name), needs, str(store.root))] = task
@@ -61,12 +66,12 @@ def run(
         for future in done:
             task = running.pop(future)
             try:
-                seconds = future.result()
+                spent = future.result()
             except Exception as error:  # whatever a step raises: others go on
                 failed[task.name] = error
             else:
                 missing.discard(task.name)
-                report(task, seconds)
+                report(task, spent)
     if failed:
         name, error = next(iter(failed.items()))
         others = f", {len(failed) - 1} more failed" if len(failed) > 1 else ""
@@ -74,34 +79,40 @@ def run(
         raise StudyError(f"Task {name!r} failed: {error}{others}{skipped}; the same command goes on from here.") from error
 
 
-def run_task(task: Task, digest: str, needs: Mapping[str, str], root: str) -> float:
-    """Run one task in this process, unless another has finished it meanwhile; the seconds that it ran."""
+def run_task(task: Task, digest: str, needs: Mapping[str, str], root: str) -> Spent:
+    """Run one task in this process, unless another has finished it meanwhile; what it took."""
     store = Store(root)
     with store.running(digest) as folder:
         if store.is_done(digest):
-            return 0.0
+            return Spent(0.0, 0.0)
         for need in needs.values():
             store.check(need)
         function, _ = task.function()
-        start = time.perf_counter()
+        start = clock()
         with _noting(store, digest):
             function(task.options, {name: store.result(need) for name, need in needs.items()}, folder)
-        store.finish(digest, task.name, store.spend(digest, 0.0))
-        return time.perf_counter() - start
+        store.finish(digest, task.name, store.spend(digest, Spent(0.0, 0.0)))
+        return clock() - start
+
+
+def clock() -> Spent:
+    """What this process has taken so far; its children once they have ended. The seconds count from any moment."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return Spent(time.perf_counter(), sum(each.ru_utime + each.ru_stime for each in used))
 
 
 @contextlib.contextmanager
 def _noting(store: Store, digest: str) -> Iterator[None]:
-    """Note now and then how long a task runs, so that the time of a killed one is not lost."""
+    """Note now and then what a task takes, so that the time of a killed one is not lost."""
     ended = threading.Event()
 
     def note() -> None:
-        last = time.perf_counter()
+        last = clock()
         while not ended.wait(_NOTE):
-            now = time.perf_counter()
+            now = clock()
             store.spend(digest, now - last)
             last = now
-        store.spend(digest, time.perf_counter() - last)
+        store.spend(digest, clock() - last)
 
     thread = threading.Thread(target=note, daemon=True)
     thread.start()

@@ -6,6 +6,7 @@ import importlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,23 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from qlight import zoo
 from qlight.attacks import AttackSuite
+from qlight.attacks.spec import AttackSpec
 from qlight.evaluation import evaluate, file_sha256, read_checkpoint
 from qlight.evaluation.batches import first_images
+from qlight.evaluation.metrics import distortion
+from qlight.evaluation.records import RecordFolder
 from qlight.files import whole_file
 from qlight.lowering import lower
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier
 from qlight.noise import quiet
+from qlight.study.summary import FILE as SUMMARY
+from qlight.study.summary import summary
 from qlight.targets import PackedTarget
 from qlight.zoo.store import write_checkpoint
 
 #: raised when a step computes something else than before; results of earlier revisions are then not used
-REVISION = 1
+REVISION = 3
 NETWORK, ACCURACY, GRAPH = "network.ckpt", "accuracy.json", "graph"
 _LAST = "last.ckpt"
 
@@ -93,21 +99,56 @@ def export(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) 
 
 
 def attack(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:
-    """One attack on one network; with a graph among its needs on the packed engine, where gradients come from the network."""
-    network, *graph = needs.values()
+    """One attack on one network; with a graph among its needs on the packed engine, where gradients come from the network.
+
+    What the same attack crafted on the network, the third need, is not crafted again, but judged.
+    """
+    network, *deployed = needs.values()
     model = load(network)
     suite = AttackSuite.from_value(options["attack"])
+    (spec,) = suite
     data = data_module(options["data"], limit=options["images"])
     trainer = make_trainer(folder, inference_mode=False)
-    picture = folder / "examples.png"
     with quiet():
-        if graph:
-            target = PackedTarget(graph[0] / GRAPH, threads=1)
-            source = model if any(spec.needs_gradients for spec in suite) else None
-            evaluate(trainer, target, suite, data, seed=options["seed"], out=folder, picture=picture, gradients_from=source)
+        if deployed:
+            target = PackedTarget(deployed[0] / GRAPH, threads=1)
+            if len(deployed) > 1:
+                _take_crafted(spec, target, data, deployed[1], folder)
+            source = model if spec.needs_gradients else None
+            evaluate(trainer, target, suite, data, seed=options["seed"], out=folder, gradients_from=source)
         else:
-            evaluate(trainer, model, suite, data, checkpoint=network / NETWORK, seed=options["seed"], out=folder, picture=picture)
+            evaluate(trainer, model, suite, data, checkpoint=network / NETWORK, seed=options["seed"], out=folder)
+    records = RecordFolder(folder).load(spec.name)
+    assert records is not None
+    write_json(folder / SUMMARY, summary(records))
     forget_times(folder)
+
+
+def _take_crafted(spec: AttackSpec, target: PackedTarget, data: L.LightningDataModule, crafted: Path, folder: Path) -> None:
+    """Give an evaluation on the target the examples that it would craft on the network, as it would have judged them."""
+    records = RecordFolder(crafted).load(spec.name)
+    if records is None or RecordFolder(folder).path(spec.name).is_file():
+        return
+    clean = first_images(data, len(records))
+    assert clean.index.tolist() == records.index.tolist(), crafted
+    images, adversarial = (target.rounded(each) for each in (clean.images, torch.from_numpy(records.adversarial)))
+    if not torch.equal(images, clean.images):
+        return  # the network was attacked on other images than the target sees
+    judged = target(adversarial).argmax(1).numpy()
+    own = RecordFolder(folder)
+    own.append(
+        spec.name,
+        replace(
+            records,
+            clean_prediction=target(images).argmax(1).numpy(),
+            adversarial_prediction=judged,
+            success=judged != records.label,
+            l2=distortion(images, adversarial, 2).numpy(),
+            linf=distortion(images, adversarial, float("inf")).numpy(),
+            adversarial=adversarial.numpy(),
+        ),
+    )
+    own.close()
 
 
 def forget_times(folder: Path) -> None:

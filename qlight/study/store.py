@@ -9,12 +9,26 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qlight.errors import InputError
 from qlight.files import whole_file
 
-_DONE, _LOCK, _RESULT = "done.json", "lock", "result"
+_DONE, _LOCK, _RESULT, _SPENT = "done.json", "lock", "result", "spent.json"
+
+
+class Spent(NamedTuple):
+    """What something took: seconds on the clock, and seconds of processors, those of child processes too."""
+
+    seconds: float
+    cpu_seconds: float
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.seconds - other.seconds, self.cpu_seconds - other.cpu_seconds)
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
 
 
 class Store:
@@ -43,10 +57,10 @@ class Store:
         """Whether a task has left something."""
         return self._folder(digest).is_dir()
 
-    def seconds(self, digest: str) -> float | None:
-        """How long the task computed, interruptions not counted; None where it is not done."""
+    def spent(self, digest: str) -> Spent | None:
+        """What the task took, interruptions not counted; None where it is not done."""
         done = self._done(digest)
-        return None if done is None else done["seconds"]
+        return None if done is None else Spent(done["seconds"], done["cpu_seconds"])
 
     def check(self, digest: str) -> None:
         """Read all files of a task that is done.
@@ -71,6 +85,8 @@ class Store:
             self.result(digest).mkdir(parents=True, exist_ok=True)
             with (folder / _LOCK).open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # goes with the process, however it ends
+                if not self.is_done(digest):
+                    self._remove_parts(digest)
                 yield self.result(digest)
         except OSError as error:
             if error.filename is None or not str(error.filename).startswith(str(folder)):
@@ -79,16 +95,22 @@ class Store:
                 f"Expected `store` to be a folder that can be written, but {str(folder)!r} cannot ({error.strerror})."
             ) from error
 
-    def spend(self, digest: str, seconds: float) -> float:
-        """Add to what a task has computed so far, which a killed one takes up again; the sum."""
-        path = self._folder(digest) / "seconds"
-        with contextlib.suppress(OSError, ValueError):
-            seconds += float(path.read_text())
-        with whole_file(path) as part:
-            part.write_text(str(seconds))
-        return seconds
+    def _remove_parts(self, digest: str) -> None:
+        """Remove what a killed process was about to write (`qlight.files.whole_file`) or had locked: hidden files, which no task leaves."""
+        for path in [*self.result(digest).rglob(".*")]:
+            if path.is_file():
+                path.unlink()
 
-    def finish(self, digest: str, name: str, seconds: float) -> None:
+    def spend(self, digest: str, more: Spent) -> Spent:
+        """Add to what a task has taken so far, which a killed one takes up again; the sum."""
+        path = self._folder(digest) / _SPENT
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            more = more.plus(Spent(*json.loads(path.read_text())))
+        with whole_file(path) as part:
+            part.write_text(json.dumps(more))
+        return more
+
+    def finish(self, digest: str, name: str, spent: Spent) -> None:
         """Declare that the task is done with the files that are there now."""
         folder = self.result(digest)
         files = []
@@ -96,7 +118,7 @@ class Store:
             content = path.read_bytes()
             files.append((path.relative_to(folder).as_posix(), len(content), hashlib.sha256(content).hexdigest()))
         with whole_file(self._folder(digest) / _DONE) as part:
-            part.write_text(json.dumps({"name": name, "digest": digest, "seconds": seconds, "files": files}, indent=1) + "\n")
+            part.write_text(json.dumps({"name": name, "digest": digest, **spent._asdict(), "files": files}, indent=1) + "\n")
             with part.open("rb") as written:
                 os.fsync(written.fileno())
 

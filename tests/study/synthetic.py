@@ -12,11 +12,15 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from qlight.evaluation.batches import first_images
-from qlight.evaluation.figures import figures, save_images_csv
+from qlight.evaluation.figures import figures
 from qlight.evaluation.intervals import wilson_interval
 from qlight.evaluation.records import RecordFolder, Records
-from qlight.study.claims import ENSEMBLE, FLOAT, FULL, WEIGHTS
+from qlight.study.claim import ENSEMBLE, FLOAT, FULL, WEIGHTS
+from qlight.study.comparing import DISTORTIONS
+from qlight.study.deployed import RTLSIM, pixels
 from qlight.study.steps import data_module
+from qlight.study.summary import FILE as SUMMARY
+from qlight.study.summary import distortions, summary
 
 NAMES = (FLOAT, *FULL, *WEIGHTS)
 ATTACKS = ("FGSM", "BIM", "CW", "SPSA", "ZOO")
@@ -49,8 +53,19 @@ class Study:
             for attack in self.attacks:
                 for name in self.names:
                     self._attack(f"attack/{target}/paper/{attack}/{name}", target, attack, name)
+        for eps in (0.01, 0.1):
+            for name in self.names:
+                self._attack(f"attack/torch/eps/FGSM {eps:g}/{name}", "torch", f"FGSM {eps:g}", name, eps)
         for attack in self.attacks:
             self._transfer(attack)
+            folder = self.root / f"pixels-paper-{attack}"
+            folder.mkdir()
+            places = {f"{t}/{n}": self.needs[f"attack/{t}/paper/{attack}/{n}"] for n in self.names for t in ("torch", "packed")}
+            pixels({"names": self.names, "attack": attack}, places, folder)
+            self.needs[f"pixels/paper/{attack}"] = folder
+        row = {"attack": "FGSM", "images": 3, "equal": 3, "packed_correct": 2, "correct": 2}
+        content = {"graph_hash": _hash("graph"), "geometry_hash": _hash("geometry"), "rows": [row | {"attack": "none"}, row]}
+        self._json(f"rtlsim/{self.names[0]}", RTLSIM, content)
         self._ensembles()
         self._analyses()
 
@@ -60,7 +75,7 @@ class Study:
         (folder / file).write_text(json.dumps(content))
         self.needs[task] = folder
 
-    def _attack(self, task: str, target: str, attack: str, name: str) -> None:
+    def _attack(self, task: str, target: str, attack: str, name: str, eps: float = 0.03) -> None:
         clean, count = self.clean, IMAGES
         labels = clean.labels.numpy()
         adversarial = np.clip(clean.images.numpy() + self.draw.uniform(-0.03, 0.03, clean.images.shape), 0, 1).astype(np.float32)
@@ -91,16 +106,16 @@ class Study:
         kappa = {"kappa": 0.0} if attack == "CW" else {}
         row = {name: value for name, value in figures(records).items() if name != "seconds"}
         row |= {"label": name, "model": {"init_args": {"width": 0.25}}, "data": DATA, "attack": attack, "class_path": f"x.{attack}"}
-        row |= {"parameters": {"eps": 0.03, **kappa}, "seed": 3, "target": target, "versions": _VERSIONS}
+        row |= {"parameters": {"eps": eps, **kappa}, "seed": 3, "target": target, "versions": _VERSIONS}
         row |= {"graph_hash": _hash(name) if target == "packed" else None}
         self._json(task, "results.json", [row])
         folder = RecordFolder(self.needs[task])
         folder.append(attack, records)
         folder.finish(attack)
-        save_images_csv(self.needs[task] / "images.csv", {attack: records})
+        self._json(task, SUMMARY, summary(records))
 
     def _transfer(self, attack: str) -> None:
-        cells = []
+        cells, rows = [], []
         labels = self.clean.labels.numpy()
         task = f"transfer/{attack}"
         judged = self.root / task.replace("/", "-") / "judged"
@@ -116,7 +131,11 @@ class Study:
                 cell = {"attack": attack, "source": source, "target": target, "kappa": 5.0 if attack == "CW" else None, "reported": True}
                 cell |= {"images": IMAGES, "successes": int(wrong.sum()), "target_sha256": ours, "examples_sha256": theirs, **means}
                 cells.append(cell | _share("adversarial_accuracy", int((~wrong).sum()), IMAGES))
+                if source != target:
+                    kept = distortions(judged / f"{ours[:16]}-{theirs[:16]}.safetensors", labels, int(wrong.sum()))
+                    rows.append({"attack": attack, "source": source, "target": target} | kept)
         self._json(task, "transfer.json", {"cells": cells, "data": DATA})
+        self._json(task, DISTORTIONS, {"rows": rows})
 
     def _ensembles(self) -> None:
         members = [name for name in ENSEMBLE if name in self.names]

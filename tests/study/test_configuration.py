@@ -11,6 +11,7 @@ import yaml
 
 from qlight.errors import InputError
 from qlight.study.configuration import Configuration, images_of
+from qlight.study.costs import attack_cost
 from qlight.study.planning import make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs/study"
@@ -61,12 +62,16 @@ def test_sections_add_their_tasks(tmp_path: Path) -> None:
         "spread": {"images": 10, "difference_images": 2},
         "shift": {"images": 10, "attacks": {}},
         "diagnose": {"images": 2, "networks": ["float"]},
+        "eps": {"attacks": ["FGSM"], "values": [0.01, 0.1], "images": 5},
+        "rtlsim": {"images": 2, "networks": ["w2a32"]},
     }
     plan = make_plan(Configuration.load(study(tmp_path, **more)))
     assert Counter(task.name.partition("/")[0] for task in plan) == {
         "network": 2,
         "graph": 2,
-        "attack": 4,
+        "attack": 8,
+        "pixels": 1,
+        "rtlsim": 1,
         "transfer": 1,
         "ensemble": 2,
         "gradients": 1,
@@ -82,6 +87,44 @@ def test_sections_add_their_tasks(tmp_path: Path) -> None:
         "attack/torch/paper/FGSM/w2a32",
     )
     assert "transfer/FGSM" in plan["ensemble/FGSM"].needs  # crafts nothing again
+    assert plan["attack/torch/eps/FGSM 0.1/float"].options["attack"]["FGSM 0.1"]["init_args"] == {"eps": 0.1}
+    assert plan["attack/packed/paper/FGSM/float"].needs[2] == "attack/torch/paper/FGSM/float"  # judges what was crafted there
+    assert plan["rtlsim/w2a32"].needs == ("graph/w2a32", "attack/packed/paper/FGSM/w2a32")
+    order = [task.name for task in plan]
+    stages = ["network/w2a32", "gradients", "attack/torch/paper/FGSM/float", "transfer/FGSM", "ensemble/FGSM", "graph/float"]
+    stages += ["attack/packed/paper/FGSM/w2a32", "pixels/paper/FGSM", "ensemble/adaptive", "shift", "rtlsim/w2a32", "report"]
+    assert [name for name in order if name in stages] == stages
+
+
+def test_steps_of_another_eps_are_in_proportion(tmp_path: Path) -> None:
+    bim = {"class_path": "torchattacks.BIM", "init_args": {"eps": 0.03, "alpha": 0.003, "steps": 10}, "images": 10}
+    path = study(tmp_path, presets={"paper": {"BIM": bim}}, eps={"attacks": ["BIM"], "values": [0.06], "images": 5})
+    options = make_plan(Configuration.load(path))["attack/torch/eps/BIM 0.06/float"].options
+    assert options["images"] == 5
+    assert options["attack"]["BIM 0.06"]["init_args"] == {"eps": 0.06, "alpha": 0.006, "steps": 10}
+
+
+def test_what_takes_no_gradients_comes_last(tmp_path: Path) -> None:
+    presets = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())["presets"]
+    more = {"shift": {"images": 10, "attacks": {}}, "presets": presets, "transfer": {"attacks": {"ZOO": 4, "CW": 5}, "kappas": [5]}}
+    plan = make_plan(Configuration.load(study(tmp_path, **more)))
+    order = [task.name for task in plan]
+    assert order.index("transfer/CW") < order.index("shift") < order.index("attack/torch/paper/SPSA/float")
+    assert order.index("transfer/ZOO") < order.index("attack/torch/strong/PGD/float")
+    assert plan["transfer/CW"].options["kappas"] == [5]
+    assert plan["transfer/ZOO"].options["kappas"] == []  # the paper searches CW's
+
+
+@pytest.mark.parametrize(("attack", "counts"), [("BIM", "gradients"), ("SPSA", "queries"), ("ZOO", "queries"), ("CW", "gradients")])
+def test_costs_grow_with_the_work(attack: str, counts: str) -> None:
+    spec = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())["presets"]["paper"][attack]
+    cost = attack_cost(spec, 10, "float")
+    assert attack_cost(spec, 20, "float") == pytest.approx(2 * cost, rel=1e-2)
+    assert attack_cost(spec, 10, "w2a32") == cost
+    assert attack_cost(spec, 10, "float", width=0.5) == pytest.approx(4 * cost, rel=1e-2)
+    assert attack_cost(spec, 10, "w1a1") < cost
+    if counts == "queries":
+        assert attack_cost(spec, 10, "float", packed=True) < cost
 
 
 def test_what_changes_a_result_changes_its_hash_and_no_other(tmp_path: Path) -> None:
@@ -99,6 +142,16 @@ def test_what_changes_a_result_changes_its_hash_and_no_other(tmp_path: Path) -> 
         ({"dataset": "MNIST"}, "`dataset` to be one of CIFAR10, SVHN"),
         ({"networks": {"w1a2": "train"}}, "`networks` to hold .*but got 'w1a2'"),
         ({"targets": ["rtl"]}, "`targets` to hold packed, torch, but got 'rtl'"),
+        ({"rtlsim": {"images": 2, "networks": ["w1a1"]}}, "`rtlsim.networks` to hold float, w2a32, but got 'w1a1'"),
+        ({"eps": {"attacks": ["CW"], "values": [1], "images": 2}}, "`eps.attacks` to hold FGSM, but got 'CW'"),
+        ({"presets": {"eps": {}}}, "`presets` with other names than 'eps'"),
+        (
+            {
+                "presets": {"paper": {"CW": {"class_path": "qlight.attacks.CarliniWagnerL2", "images": 3}}},
+                "eps": {"attacks": ["CW"], "values": [1], "images": 2},
+            },
+            "attacks of the preset paper that have an eps, but CW has none",
+        ),
         ({"presets": None}, "`study` to have 'presets'"),
         ({"prests": {}}, "but got 'prests'; did you mean presets"),
         ({"transfer": {"attacks": {"CW": 10}}}, "`transfer.attacks` to hold FGSM, but got 'CW'"),

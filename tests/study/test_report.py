@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from qlight.study.claims import CLAIMS, Key
+from qlight.study.claim import Key
+from qlight.study.claims import CLAIMS
 from qlight.study.configuration import Configuration
 from qlight.study.estimate import Estimate
 from qlight.study.paper import Cell, values
 from qlight.study.planning import make_plan
 from qlight.study.report import PAGE, TABLES, write
+from qlight.study.report.claims_page import claims_page
 from qlight.study.report.material import Material
-from qlight.study.report.verdicts import SIGNS, verdicts
+from qlight.study.report.verdicts import SIGNS, verdicts, word
 from qlight.study.results import Results
 from tests.study.synthetic import DATA, IMAGES, NAMES, OPTIONS, Study
 
@@ -205,7 +207,7 @@ def test_the_page_is_valid_and_needs_nothing_else(report: Path) -> None:
 
 def test_the_first_screen_counts_the_verdicts(study: Study, report: Path) -> None:
     parsed = Parsed((report / PAGE).read_text())
-    counts = Counter(each.word for each in verdicts(material(study)))
+    counts = Counter(map(word, verdicts(material(study))))
     assert counts.total() == len(CLAIMS)
     tiles = [text for where, text in parsed.text if where[-1:] == ("strong",) and "header" in where][: len(SIGNS)]
     assert tiles == [str(counts[word]) for word in SIGNS]
@@ -222,12 +224,14 @@ def test_every_claim_has_its_conditions_and_a_command(study: Study, report: Path
     of = material(study)
     for claim in CLAIMS:
         judged = claim.judge("CIFAR10", of.measured)
-        assert rows[claim.name]["verdict"] == (judged.verdict if judged else "not measured")
+        assert rows[claim.name]["verdict"] == (judged.verdict or "not measured")
         mine = [row for row in conditions if row["claim"] == claim.name]
-        assert [row["what"] for row in mine] == [condition.what for condition in (judged.conditions if judged else ())]
-        for row, condition in zip(mine, judged.conditions if judged else (), strict=True):
-            assert float(row["value"]) == pytest.approx(condition.estimate.value, abs=6e-4)
-            assert row["verdict"].endswith(condition.verdict)
+        assert [row["what"] for row in mine] == [condition.what for condition in judged.conditions]
+        for row, condition in zip(mine, judged.conditions, strict=True):
+            assert condition.known == (row["value"] != "-")
+            assert row["verdict"].endswith(condition.verdict if condition.known else "not measured")
+            if condition.known:
+                assert float(row["value"]) == pytest.approx(condition.estimate.value, abs=6e-4)
         words = rows[claim.name]["command"].rpartition(" --only ")[2].split(",")
         assert all(any(task.startswith(word) for task in tasks) for word in words), words
 
@@ -265,6 +269,41 @@ def test_what_was_not_measured_is_named(tmp_path: Path) -> None:
     assert note == "Not measured: w2a2; w3a3; w4a4; float (BIM, CW, SPSA, ZOO); w1a1 (BIM, CW, SPSA, ZOO)."
     page = (tmp_path / PAGE).read_text()
     assert "Table 23, Table 24, Table 25" in page
+
+
+def test_a_part_of_a_study_names_what_did_not_run(study: Study, tmp_path: Path) -> None:
+    needs = {task: folder for task, folder in study.needs.items() if task.startswith(("network/", "attack/torch/paper/FGSM/"))}
+    missing = [task for task in study.needs if task not in needs]
+    write({**OPTIONS, "missing": missing}, needs, tmp_path)
+    text = (tmp_path / PAGE).read_text()
+    check_page(tmp_path / PAGE)
+    assert f"This study is not finished: {len(missing)} tasks did not run" in text
+    assert f"attack/packed/paper/CW: {', '.join(NAMES)}" in text
+    assert "transfer: FGSM, BIM, CW, SPSA, ZOO" in text
+    rows = {row["what"]: row for row in rows_of(tmp_path, "claims-conditions")}
+    assert rows["BIM: w1a1 - float"]["verdict"] == "– not measured"
+    assert rows["FGSM: w1a1 - float"]["value"] != "-"
+    assert {rows[f"{attack}: w1a1 - float"]["paper"] for attack in ("FGSM", "BIM")} == {"0.54", "0.59"}
+
+
+def test_the_page_of_verdicts_has_ours_and_the_papers(study: Study) -> None:
+    of = material(study)
+    page = claims_page(of, "configs/study/x.yaml", 100)
+    assert "All 100 tasks of the study have run." in page
+    for judged in verdicts(of):
+        part = page.partition(f"{{: #{judged.claim.name} }}")[2].partition("\n## ")[0]
+        (command,) = re.findall(r"```sh\n(.*?)\n```", part, re.DOTALL)
+        assert command.startswith("python -m qlight study run configs/study/x.yaml --only ")
+        lines = [line for line in part.splitlines() if line.startswith("| ")][1:]
+        assert len(lines) == len(judged.conditions)
+        for line, condition in zip(lines, judged.conditions, strict=True):
+            assert line.startswith(f"| {condition.what} | {condition.estimate.value:.3f} | ".replace("-0.000", "0.000"))
+            assert condition.verdict in line
+    cells = [line.split(" | ")[-1] for line in page.splitlines() if line.startswith("| FGSM: w1a1 - float ")]
+    assert cells == ["0.54 |"]
+    nothing = claims_page(Material("x", "CIFAR10", 0, DATA, Results({}), ("network/float",)), "x.yaml", 1)
+    assert "**0 of 1 tasks have run.**" in nothing
+    assert f"Of {len(CLAIMS)} claims: {len(CLAIMS)} not run." in nothing
 
 
 def test_latex_is_balanced(report: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qlight.evaluation.records import Records
 from qlight.study.report import curves
 from qlight.study.report.heat_maps import colours
 from qlight.study.report.markup import Markup, element
 from qlight.study.report.plot import Line, chart, style
+from qlight.study.summary import summary
 from tests.study.synthetic import NAMES
 
 STYLE = (Path(curves.__file__).parent / "style.css").read_text()
@@ -73,16 +76,32 @@ def test_lines_stay_on_the_paper(points: list[tuple[float, float]], logarithmic:
     assert all(0 <= float(x) <= 340 for x in re.findall(r"H([\d.-]+)", path))
 
 
-@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 3)), min_size=1, max_size=30), st.floats(0, 3))
+def records(images: list[tuple[bool, bool, float]]) -> Records:
+    """Of images that are right before an attack, fooled after it, at a distance."""
+    right, fooled, l2 = (np.array(column) for column in zip(*images, strict=True))
+    columns = {field.name: np.zeros(len(images), np.int64) for field in fields(Records)}
+    wrong = (~right).astype(np.int64)
+    return Records(**{**columns, "clean_prediction": wrong, "adversarial_prediction": fooled.astype(np.int64), "success": fooled, "l2": l2})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 3, width=16)), min_size=1, max_size=30), st.floats(0, 3, width=16))
 def test_a_curve_counts_what_is_left(images: list[tuple[bool, bool, float]], x: float) -> None:
-    rows = [
-        {"label": "0", "clean_prediction": "0" if right else "1", "adversarial_prediction": "1" if fooled else "0", "l2": repr(l2)}
-        for right, fooled, l2 in images
-    ]
-    points = curves._lost(rows, "l2")
-    left = sum(right and not (fooled and l2 <= x) for right, fooled, l2 in images) / len(images)
+    points = [(at, left / len(images)) for at, left in summary(records(images))["lost"]["l2"]]
+    left = sum(right and not (fooled and float(f"{l2:.5g}") <= x) for right, fooled, l2 in images) / len(images)
     assert [y for at, y in points if at <= x][-1] == pytest.approx(left)
     (longer,) = curves._to_one_end([Line("float", points, True)])
     inside = [y for at, y in longer.points if at <= x]
     assert inside[-1] == pytest.approx(left)
     assert [at for at, _ in longer.points] == sorted(at for at, _ in longer.points)
+
+
+def test_a_curve_of_many_images_is_thinned_by_less_than_can_be_seen() -> None:
+    draw = np.random.default_rng(0)
+    images = [(True, bool(draw.random() < 0.9), float(draw.random())) for _ in range(20_000)]
+    points = summary(records(images))["lost"]["l2"]
+    assert len(points) < 405
+    at = np.array([x for x, _ in points])
+    l2 = np.array([distance for _, fooled, distance in images if fooled])
+    for x in np.linspace(0, 1, 50):
+        shown = points[int(np.searchsorted(at, x, side="right")) - 1][1]
+        assert abs(shown - (len(images) - (l2 <= x).sum())) <= len(images) / 400 + 1

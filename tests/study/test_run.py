@@ -13,6 +13,7 @@ import pytest
 
 from qlight.errors import InputError
 from qlight.study import InProcess, Plan, Store, StudyError, Task, local_processes, run
+from qlight.study.store import Spent
 from tests.study import toy
 
 WANTED = {"a": "1 0\n1 1\n1 2\n1 3\n", "b": "a: 4\n2 0\n2 1\n2 2\n", "c": "a: 4\n3 0\n3 1\n3 2\n", "d": "b: 4\nc: 4\n4 0\n4 1\n4 2\n"}
@@ -22,8 +23,8 @@ def test_everything_runs_once(tmp_path: Path) -> None:
     store, plan = Store(tmp_path), toy.diamond()
     seen: list[tuple[str, bool]] = []
 
-    def note(task: Task, seconds: float | None) -> None:
-        seen.append((task.name, seconds is None))
+    def note(task: Task, spent: Spent | None) -> None:
+        seen.append((task.name, spent is None))
 
     run(plan, store, InProcess(), note)
     assert toy.contents(store, plan) == WANTED
@@ -79,10 +80,37 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, InputError)
 
 
+def test_what_a_kill_left_half_written_goes(tmp_path: Path) -> None:
+    store, plan = Store(tmp_path), Plan([toy.task("a", seed=1, lines=4)])
+    with store.running(plan.digest("a")) as folder:
+        (folder / "part").mkdir()
+        for name in (".out.abc.txt", "part/.x.abc.png"):
+            (folder / name).touch()
+    run(plan, store, InProcess())
+    assert toy.contents(store, plan) == {"a": WANTED["a"]}
+    assert [path.name for path in store.result(plan.digest("a")).rglob("*") if path.is_file()] == ["out.txt"]
+
+
 def test_time_of_interrupted_runs_is_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.spend("a" * 64, 2.0) == 2.0
-    assert store.spend("a" * 64, 0.5) == 2.5
+    assert store.spend("a" * 64, Spent(2.0, 1.0)) == (2.0, 1.0)
+    assert store.spend("a" * 64, Spent(0.5, 0.25)) == (2.5, 1.25)
+
+
+def test_a_task_says_what_it_took(tmp_path: Path) -> None:
+    store, plan = Store(tmp_path), Plan([toy.task("a", pause=0.02)])
+    run(plan, store, InProcess())
+    spent = store.spent(plan.digest("a"))
+    assert spent is not None
+    assert spent.seconds >= 3 * 0.02
+    assert spent.cpu_seconds >= 0
+
+
+def test_what_becomes_possible_comes_before_what_stands_behind_it(tmp_path: Path) -> None:
+    plan = Plan([toy.task("a"), toy.task("b", "a", seed=1), toy.task("c", seed=2), toy.task("d", seed=3)])
+    seen: list[str] = []
+    run(plan, Store(tmp_path), InProcess(), lambda task, spent: seen.append(task.name), at_once=1)
+    assert seen == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -14,7 +14,7 @@ from qlight.study.report.page import page
 from qlight.study.results import Results
 
 #: raised when the report says something else than before
-REVISION = 2
+REVISION = 3
 PAGE, TABLES = "report.html", "tables"
 
 _SECTIONS = (
@@ -30,6 +30,7 @@ _SECTIONS = (
     analyses.spread_section,
     analyses.shift_section,
     provenance.section,
+    provenance.missing_section,
 )
 
 
@@ -37,17 +38,23 @@ def write(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -
     """report.html, and tables/NAME.md and tables/NAME.tex; the same bytes for the same results.
 
     Args:
-        options: "name", "dataset", "data" and "seed" of the study.
+        options: "name", "dataset", "data" and "seed" of the study; where it is not finished, "missing": names of tasks.
         needs: result folders of tasks by their names; parts of the report whose tasks are not there are left out.
         folder: where the files go.
     """
-    material = Material(options["name"], options["dataset"], options["seed"], options["data"], Results(needs))
+    material = material_of(options, needs)
     sections = [made for make in _SECTIONS if (made := make(material)) is not None]
     shutil.rmtree(folder / TABLES, ignore_errors=True)
     for section in sections:
         _save_tables(section, folder / TABLES)
     with whole_file(folder / PAGE) as part:
         part.write_text(page(material, sections), encoding="utf-8")
+
+
+def material_of(options: Mapping[str, Any], needs: Mapping[str, Path]) -> Material:
+    """What a report is written from; arguments as of `write`."""
+    missing = tuple(options.get("missing", ()))
+    return Material(options["name"], options["dataset"], options["seed"], options["data"], Results(needs), missing)
 
 
 def _save_tables(section: Section, folder: Path) -> None:

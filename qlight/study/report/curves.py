@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -33,7 +31,7 @@ def _distortions(of: Material) -> Iterator[Markup]:
     )
     charts = []
     for (target, preset, attack), found in groups.items():
-        lines = [Line(each.network, _lost(_rows(each), "l2"), steps=True) for each in found]
+        lines = [Line(each.network, _share(each, "l2"), steps=True) for each in found]
         charts.append(chart(f"curve-l2-{target}-{preset}-{attack}", _title(found), "l2 distortion", "accuracy", _to_one_end(lines)))
     yield element("div", *charts, class_="charts")
 
@@ -42,14 +40,11 @@ def _queries(of: Material) -> Iterator[Markup]:
     """Of attacks that take no gradients and count queries image by image."""
     charts, constant = [], []
     for (target, preset, attack), found in _groups(of).items():
-        rows = {each.network: _rows(each) for each in found}
-        counts = {row["queries"] for each in rows.values() for row in each}
-        if "" in counts or any(each.row["gradients"] for each in found):
-            continue
-        if len(counts) == 1:
+        counts = {each.summary["queries"] for each in found}
+        lines = [Line(each.network, _share(each, "queries"), steps=True) for each in found if each.summary["lost"]["queries"]]
+        if len(counts) == 1 and None not in counts:
             constant.append(f"{attack}, {preset} ({target}): {counts.pop()} queries for every image.")
-        else:
-            lines = [Line(name, _lost(each, "queries"), steps=True) for name, each in rows.items()]
+        elif any(x > 0 for line in lines for x, _ in line.points):
             name = f"curve-queries-{target}-{preset}-{attack}"
             charts.append(chart(name, _title(found), "queries (log)", "accuracy", _to_one_end(lines), logarithmic=True))
     if charts or constant:
@@ -64,8 +59,8 @@ def _queries(of: Material) -> Iterator[Markup]:
 
 def _eps(of: Material) -> Iterator[Markup]:
     charts = []
-    for number, ((target, attack), lines) in enumerate(_several_eps(of).items()):
-        charts.append(chart(f"curve-eps-{number}", f"{attack} ({target})", "eps (log)", "accuracy", lines, logarithmic=True))
+    for attack, (images, lines) in _several_eps(of).items():
+        charts.append(chart(f"curve-eps-{attack}", f"{attack}, n = {images}", "eps (log)", "accuracy", lines, logarithmic=True))
     diagnosed, sizes = [], []
     for task in of.results.folders:
         if task.startswith("diagnose/"):
@@ -82,9 +77,7 @@ def _eps(of: Material) -> Iterator[Markup]:
         return
     said = []
     if len(charts) > bool(diagnosed):
-        said.append("Attacks that the study ran with several eps: a line a network, over all images attacked.")
-    else:
-        said.append("The study ran each attack with one eps.")
+        said.append("The paper's attacks with other eps, step sizes in proportion: a line a network, over all images attacked.")
     if diagnosed:
         said.append("The diagnostics ran BIM with several, on the few images that each network has right: accuracy of these.")
     yield element("h3", "Accuracy against eps")
@@ -92,20 +85,15 @@ def _eps(of: Material) -> Iterator[Markup]:
     yield element("div", *charts, class_="charts")
 
 
-def _several_eps(of: Material) -> Mapping[tuple[str, str], Sequence[Line]]:
-    """By target and class of attack, of those that differ in nothing but eps."""
-    points: dict[tuple[str, str, str], dict[str, dict[float, float]]] = defaultdict(lambda: defaultdict(dict))
-    for each in of.results.attacked:
-        parameters = dict(each.row["parameters"])
-        eps = parameters.pop("eps", None)
-        if eps is not None:
-            key = each.target, each.row["class_path"].rpartition(".")[2], json.dumps(parameters, sort_keys=True)
-            points[key][each.network][float(eps)] = each.accuracy.value
+def _several_eps(of: Material) -> Mapping[str, tuple[int, Sequence[Line]]]:
+    """By attack: on how many images, and a line a network."""
+    points: dict[str, dict[str, dict[float, Attacked]]] = defaultdict(lambda: defaultdict(dict))
+    for each in of.results.with_eps:
+        points[each.attack.rpartition(" ")[0]][each.network][float(each.row["parameters"]["eps"])] = each
     found = {}
-    for (target, attack, _), networks in points.items():
-        lines = [Line(name, sorted(of_eps.items())) for name, of_eps in networks.items() if len(of_eps) > 1]
-        if lines:
-            found[target, attack] = lines
+    for attack, networks in points.items():
+        lines = [Line(name, [(eps, each.accuracy.value) for eps, each in sorted(at.items())]) for name, at in networks.items()]
+        found[attack] = next(each.images for at in networks.values() for each in at.values()), lines
     return found
 
 
@@ -116,24 +104,9 @@ def _groups(of: Material) -> dict[tuple[str, str, str], list[Attacked]]:
     return found
 
 
-def _rows(of: Attacked) -> list[dict[str, str]]:
-    with (of.folder / "images.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _lost(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
-    """The share that is still right against the value of a column at which an image is lost."""
-    at: dict[float, int] = defaultdict(int)
-    for row in rows:
-        if row["clean_prediction"] != row["label"]:
-            at[0.0] += 1
-        elif row["adversarial_prediction"] != row["label"]:
-            at[float(row[column])] += 1
-    left, points = len(rows), []
-    for value in sorted({0.0, *at}):
-        left -= at[value]
-        points.append((value, left / len(rows)))
-    return points
+def _share(of: Attacked, price: str) -> list[tuple[float, float]]:
+    """The share that is still right against the price, l2 or queries, at which an image is lost."""
+    return [(x, left / of.images) for x, left in of.summary["lost"][price]]
 
 
 def _to_one_end(lines: Sequence[Line]) -> list[Line]:

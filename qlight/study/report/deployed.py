@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from qlight.evaluation.records import RecordFolder, Records
+from qlight.study.deployed import CLEAN, PIXELS, RTLSIM
 from qlight.study.estimate import Estimate
 from qlight.study.report.markup import join, paragraphs
 from qlight.study.report.material import Material, Section
@@ -16,14 +14,14 @@ _TRAINED = "torch"
 
 def section(of: Material) -> Section | None:
     """Every target besides torch."""
-    tables = [*_accuracies(of), *_pixels(of)]
+    tables = [*_accuracies(of), *_pixels(of), *_simulated(of)]
     if not tables:
         return None
     text = (
         "The integer graph of each network, run as a target of its own: it sees images rounded to 8 bits, and holds what a device holds. "
         "Where attacks need gradients, the trained network gives them. Clean and adversarial accuracies are of the same images; "
         "differences are deployed - trained, with 95 % intervals as of independent samples, so wider than they need be. Targets that the "
-        f"study ran: {', '.join(_targets(of))}."
+        f"study ran: {', '.join([*_targets(of), *(['rtlsim'] if _simulated(of) else [])])}."
     )
     return Section("deployed", "Deployed", join([paragraphs(text), *(table.to_html() for table in tables)]), tuple(tables))
 
@@ -80,33 +78,40 @@ def _pixels(of: Material) -> list[Table]:
         Column("same example"),
         Column("same answers", group="of these"),
     )
-    tables = []
-    for target in _targets(of):
-        rows = []
-        for trained, deployed in _pairs(of, target) if target != _TRAINED else ():
-            one, other = (RecordFolder(each.folder).load(each.attack) for each in (trained, deployed))
-            if one is not None and other is not None and np.array_equal(one.index, other.index):
-                rows.append((deployed.attack, deployed.preset, deployed.network, str(deployed.images), *_rounding(one, other)))
-        if rows:
-            note = (
-                f"Same clean answers: share of the clean images that {_TRAINED} and {target} classify alike. l2 of rounding: mean distance "
-                "between the examples on the trained network and these rounded to multiples of 1/255. Same example: share of images whose "
-                f"example on {target} is that of {_TRAINED}, rounded; of these, the share that both classify alike: what remains are 8-bit "
-                "pixels, and the 8-bit weights of first and last layers."
-            )
-            tables.append(Table(f"pixels-{target}", f"What 8-bit pixels change: {target}", columns, tuple(rows), note))
-    return tables
-
-
-def _rounding(one: Records, other: Records) -> tuple[str, ...]:
-    levels = np.rint(one.adversarial.astype(np.float64) * 255)
-    same = (levels == np.rint(other.adversarial.astype(np.float64) * 255)).reshape(len(one), -1).all(1)
-    moved = np.sqrt(((levels / 255 - one.adversarial) ** 2).reshape(len(one), -1).sum(1))
-    alike = (one.adversarial_prediction == other.adversarial_prediction)[same]
-    return (
-        number(float((one.clean_prediction == other.clean_prediction).mean())),
-        number(float(moved.mean())),
-        number(float(one.l2.mean())),
-        number(float(same.mean())),
-        number(float(alike.mean()) if len(alike) else None),
+    rows = []
+    for task in of.results.folders:
+        if task.startswith("pixels/"):
+            _, preset, attack = task.split("/")
+            for row in of.results.json(task, PIXELS)["rows"]:
+                numbers = (number(row[name]) for name in ("clean_alike", "rounding", "l2", "same", "alike"))
+                rows.append((attack, preset, row["network"], str(row["images"]), *numbers))
+    note = (
+        "Same clean answers: share of the clean images that torch and packed classify alike. l2 of rounding: mean distance between the "
+        "examples on the trained network and these rounded to multiples of 1/255. Same example: share of images whose example on packed "
+        "is that of torch, rounded; of these, the share that both classify alike: what remains are 8-bit pixels, and the 8-bit weights of "
+        "first and last layers."
     )
+    return [Table("pixels", "What 8-bit pixels change", columns, tuple(rows), note)] if rows else []
+
+
+def _simulated(of: Material) -> list[Table]:
+    """The RTL beside the integer graph, accumulator by accumulator."""
+    columns = (
+        *(Column(title, "head") for title in ("network", "attack")),
+        *map(Column, ("n", "right on packed", "right on rtlsim", "equal integers")),
+        Column("graph", "words"),
+        Column("geometry", "words"),
+    )
+    rows = []
+    for task in of.results.folders:
+        if task.startswith("rtlsim/"):
+            content = of.results.json(task, RTLSIM)
+            for row in content["rows"]:
+                name = "clean images" if row["attack"] == CLEAN else row["attack"]
+                numbers = (str(row["images"]), str(row["packed_correct"]), str(row["correct"]), f"{row['equal']} of {row['images']}")
+                rows.append((task.partition("/")[2], name, *numbers, content["graph_hash"][:12], content["geometry_hash"][:12]))
+    note = (
+        "The accelerator's RTL, verilated, on clean images and on the examples of the paper's attacks on the graph. Equal integers: images "
+        "of which every accumulator of the last layer is the packed engine's. No board has run."
+    )
+    return [Table("rtlsim", "The integer graph beside its RTL in simulation", columns, tuple(rows), note)] if rows else []

@@ -34,11 +34,16 @@ def section(of: Material) -> Section | None:
         "that the largest change of the row is full scale."
     )
     parts = [_group(of, f"gallery-{preset}-{attack}", f"{attack}, {preset}", found) for (preset, attack), found in groups.items()]
+    without = sum(_records(each) is None for found in groups.values() for each in found)
+    if without:
+        text += f" Of {without} attacks there are no images, as they were imported as numbers."
     return Section("gallery", "Adversarial images", join([paragraphs(text), element("div", *parts, class_="maps")]))
 
 
 def _group(of: Material, name: str, title: str, found: Sequence[Attacked]) -> Markup:
-    records = _shared({each.network: _records(each) for each in found})
+    records = _shared({each.network: records for each in found if (records := _records(each)) is not None})
+    if not records:
+        return Markup()
     classes = of.class_names
     shown = next(iter(records.values()))
     numbers = shown.index.tolist()
@@ -58,6 +63,8 @@ def _group(of: Material, name: str, title: str, found: Sequence[Attacked]) -> Ma
 
 def _shared(records: dict[str, Records]) -> dict[str, Records]:
     """The first images that were attacked on every network; numbers of images may differ."""
+    if not records:
+        return {}
     common = functools.reduce(np.intersect1d, (own.index for own in records.values()))[:SHOWN]
     return {network: own[np.flatnonzero(np.isin(own.index, common))] for network, own in records.items()}
 
@@ -89,10 +96,8 @@ def _image(pixels: np.ndarray, text: str) -> Markup:
     return element("img", src=f"data:image/png;base64,{content}", alt=text, width=2 * width, height=2 * height)
 
 
-def _records(of: Attacked) -> Records:
-    found = RecordFolder(of.folder).load(of.attack)
-    assert found is not None, f"{of.attack} of {of.network} has no images"
-    return found
+def _records(of: Attacked) -> Records | None:
+    return RecordFolder(of.folder).load(of.attack)
 
 
 def _name(classes: Sequence[str], number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qlight.study.claims import Key
+from qlight.study.claim import Key
 from qlight.study.paper import printed
 from qlight.study.report.markup import Markup, element, join, paragraphs
 from qlight.study.report.material import Material, Section
@@ -143,7 +143,7 @@ def cosine_section(of: Material) -> Section | None:
         square = [[pairs[frozenset((one, other))] for other in names] for one in names]
         values = [[pair["cosine"] for pair in row] for row in square]
         below = [
-            ["" if pair["cosine_low"] is None else f"{pair['cosine_low']:.2f} to {pair['cosine_high']:.2f}" for pair in row]
+            ["" if pair["cosine_low"] is None else f"{number(pair['cosine_low'], 2)} to {number(pair['cosine_high'], 2)}" for pair in row]
             for row in square
         ]
         lowest = min((value for row in values for value in row if value is not None), default=0.0)

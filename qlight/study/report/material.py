@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from qlight.evaluation.batches import Images, first_images
-from qlight.evaluation.intervals import mean_interval
-from qlight.study.claims import Key
+from qlight.study.claim import Key
 from qlight.study.estimate import Estimate
 from qlight.study.report.markup import Markup
 from qlight.study.report.table import Table
@@ -54,6 +50,7 @@ class Material:
         name, dataset, seed: of the study; the data set is the column of the paper.
         data: class_path and init_args of its data module.
         results: what its tasks measured.
+        missing: names of tasks that did not run.
     """
 
     name: str
@@ -61,38 +58,13 @@ class Material:
     seed: int
     data: Mapping[str, Any]
     results: Results
+    missing: tuple[str, ...] = ()
     _images: dict[int, Images] = field(default_factory=dict, repr=False)
 
-    @cached_property
+    @property
     def measured(self) -> Mapping[Key, Estimate]:
-        """Numbers by the paper's keys; distortions of transferred examples with their intervals over images."""
-        found = dict(self.results.measured)
-        for task, folder in self.results.folders.items():
-            if task.startswith("transfer/"):
-                content = self.results.json(task, "transfer.json")
-                for cell in content["cells"]:
-                    if cell["reported"] and cell["source"] != cell["target"]:
-                        for metric, estimate in self._distortions(folder, cell).items():
-                            found[Key(cell["attack"], cell["source"], cell["target"], metric)] = estimate
-        return found
-
-    def _distortions(self, folder: Path, cell: Mapping[str, Any]) -> dict[str, Estimate]:
-        """Mean norms over the examples that succeed, from what the judge kept; nothing where it kept nothing."""
-        path = folder / "judged" / f"{cell['target_sha256'][:16]}-{cell['examples_sha256'][:16]}.safetensors"
-        try:
-            judged = load_file(path)
-        except (OSError, SafetensorError):
-            return {}
-        clean = self.clean(cell["images"])
-        labels = clean.labels.numpy()[np.argsort(clean.index.numpy(), kind="stable")]
-        fooled = judged["prediction"] != labels if len(judged["prediction"]) == len(labels) else np.zeros(0, bool)
-        found = {}
-        if fooled.sum() == cell["successes"]:
-            for metric in ("l2", "linf"):
-                mean, low, high = mean_interval(judged[metric][fooled].tolist())
-                if mean is not None:
-                    found[metric] = Estimate.exact(mean) if low is None or high is None else Estimate(mean, low, high)
-        return found
+        """Numbers by the paper's keys."""
+        return self.results.measured
 
     @cached_property
     def counts(self) -> Mapping[tuple[str, str, str], Count]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qlight.study.report.markup import Markup, element
 from qlight.study.report.material import Material, Section
-from qlight.study.report.verdicts import SIGNS, badge, verdicts
+from qlight.study.report.verdicts import SIGNS, badge, verdicts, word
 
 _STYLE = Path(__file__).with_name("style.css")
 
@@ -41,18 +41,19 @@ def _section(section: Section) -> Markup:
 
 def _summary(of: Material) -> list[Markup]:
     """The first screen: what, how many verdicts of each kind, and what to keep in mind."""
-    counts = Counter(each.word for each in verdicts(of))
-    tiles = [
-        element("li", element("a", element("strong", str(counts[word])), badge(word), href="#claims")) for word in SIGNS
-    ]  # all four, also where one is 0
+    counts = Counter(map(word, verdicts(of)))
+    # all four, also where one is 0
+    tiles = [element("li", element("a", element("strong", str(counts[each])), badge(each), href="#claims")) for each in SIGNS]
     lines = [
         element("p", _studied(of), class_="lead"),
         element("p", f"Of {counts.total()} claims of the paper (Bernhard, Moellic and Dutertre 2019):"),
         element("ul", *tiles, class_="tiles"),
     ]
-    warnings = _warnings(of)
-    if warnings:
-        lines.append(element("p", element("strong", "Mind: "), " ".join(warnings), class_="mind"))
+    mind = warnings(of)
+    if of.missing:
+        mind.insert(0, f"This study is not finished: {_count(len(of.missing), 'task')} did not run; they are named at the end.")
+    if mind:
+        lines.append(element("p", element("strong", "Mind: "), " ".join(mind), class_="mind"))
     return lines
 
 
@@ -76,7 +77,7 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
-def _warnings(of: Material) -> list[str]:
+def warnings(of: Material) -> list[str]:
     """Why the numbers beside the paper's are not of what the paper measured."""
     found = []
     kind = of.data["class_path"].rpartition(".")[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qlight.study.claims import Key
+from qlight.study.claim import Key
 from qlight.study.estimate import Estimate
 from qlight.study.paper import Cell, values
 from qlight.study.report.markup import element, join, paragraphs
@@ -18,6 +18,8 @@ _FIXED = {
     6: "The ensemble on the test set",
     7: "The ensemble on examples that were crafted on its members",
 }
+#: what `qlight.study.paper` reads into rows of which the paper's text has lost cells
+_LOST_CELLS = {20: "The paper's first row of ZOO has lost its empty cells: its four numbers are read as four accuracies."}
 _OUTCOMES = {
     "correctly": "test set, correctly classified",
     "misclassified": "test set, misclassified",
@@ -102,7 +104,7 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
         rows.append(tuple(row))
     if not rows or (transferred and not apart):  # a direct attack alone is no transfer
         return None
-    note = _note(left, {cell.attack for cell in cells})
+    note = " ".join(filter(None, (_note(left, {cell.attack for cell in cells}), _LOST_CELLS.get(table))))
     return Table(f"table-{table:02}", f"Table {table}. {title_of(table, cells)}", tuple(columns), tuple(rows), note)
 
 

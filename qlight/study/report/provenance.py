@@ -22,6 +22,19 @@ def section(of: Material) -> Section:
     return Section("provenance", "Provenance", join(parts), tuple(tables))
 
 
+def missing_section(of: Material) -> Section | None:
+    """What of the study did not run."""
+    if not of.missing:
+        return None
+    kinds: dict[str, list[str]] = {}
+    for task in of.missing:
+        kind, _, last = task.rpartition("/")
+        kinds.setdefault(kind, []).append(last)
+    items = [f"{kind}: {', '.join(names)}" if kind else ", ".join(names) for kind, names in kinds.items()]
+    text = "Tasks of this study that were not done when the report was written. What needs them is left out above, or a dash."
+    return Section("missing", "Not run", join([paragraphs(text), html_list(items)]))
+
+
 def _networks(of: Material) -> Table:
     rows = []
     for name in of.results.networks:

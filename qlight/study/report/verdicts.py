@@ -3,78 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 
-from qlight.study.claims import CLAIMS, Claim, Judged, Key
-from qlight.study.estimate import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Condition, Estimate
+from qlight.study.claim import Judged, Key, printed_numbers
+from qlight.study.claims import CLAIMS
+from qlight.study.estimate import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Condition, verdict
 from qlight.study.report.markup import Markup, element, join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import Column, Table, measured, number
+from qlight.study.report.table import NONE, Column, Table, measured, number
 from qlight.study.results import ADAPTIVE_TASK
 
 NOT_MEASURED = "not measured"
 #: signs besides colours
 SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", UNDECIDED: "?", NOT_MEASURED: "–"}
+#: missing numbers that are named
+_NAMED = 3
 
 
-class _Asked(Mapping[Key, Estimate]):
-    """Numbers that notes which are asked for."""
-
-    def __init__(self, numbers: Mapping[Key, Estimate]) -> None:
-        self.numbers = numbers
-        self.keys_asked: dict[Key, None] = {}
-
-    def __getitem__(self, key: Key) -> Estimate:
-        self.keys_asked[key] = None
-        return self.numbers[key]
-
-    def __contains__(self, key: object) -> bool:
-        if isinstance(key, Key):
-            self.keys_asked[key] = None
-        return key in self.numbers
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self.numbers)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A claim and what the study says of it.
-
-    Attributes:
-        claim: of the paper.
-        judged: None where a number that it needs was not measured.
-        asked: numbers that its rule asked for, the last of which is missing where ``judged`` is None.
-    """
-
-    claim: Claim
-    judged: Judged | None
-    asked: tuple[Key, ...]
-
-    @cached_property
-    def word(self) -> str:
-        """One of the keys of `SIGNS`."""
-        return NOT_MEASURED if self.judged is None else self.judged.verdict
-
-    @property
-    def command(self) -> str:
-        """What measures it again."""
-        return f"python -m qlight study run CONFIG --only {','.join(sorted({_task(key) for key in self.asked}))}"
-
-
-def verdicts(of: Material) -> list[Verdict]:
+def verdicts(of: Material) -> list[Judged]:
     """Of all claims, in the paper's order."""
-    found = []
-    for claim in CLAIMS:
-        numbers = _Asked(of.measured)
-        judged = claim.judge(of.dataset, numbers)
-        found.append(Verdict(claim, judged, tuple(numbers.keys_asked)))
-    return found
+    return [claim.judge(of.dataset, of.measured) for claim in CLAIMS]
+
+
+def word(of: Judged) -> str:
+    """One of the keys of `SIGNS`."""
+    return of.verdict or NOT_MEASURED
+
+
+def command(of: Judged, configuration: str = "CONFIG") -> str:
+    """What measures a claim again."""
+    return f"python -m qlight study run {configuration} --only {','.join(sorted({_task(key) for key in of.asked}))}"
 
 
 def _task(key: Key) -> str:
@@ -96,34 +54,44 @@ def section(of: Material) -> Section:
     """The claims, each with a details element, and two tables of them."""
     found = verdicts(of)
     text = (
-        "The paper's words have no limits; these are the ones of qlight.study.claims, chosen before any full study was run. A claim is "
+        "The paper's words have no limits; these are the ones of qlight.study.rules, chosen before any full study was run. A claim is "
         "reproduced where the 95 % interval of each of its numbers is within its limit, not reproduced where one interval is wholly "
-        "outside, else undecided at this number of images. CONFIG is the YAML file of the study; what is there is not computed again."
+        "outside, else undecided at this number of images. The paper: the same of its printed numbers. CONFIG is the YAML file of the "
+        "study; what is there is not computed again."
     )
-    body = join([paragraphs(text), element("div", *map(_claim, found), class_="claims")])
-    return Section("claims", "Claims", body, (_summary(found), _conditions(found)))
+    body = join([paragraphs(text), element("div", *(_claim(each, of.dataset) for each in found), class_="claims")])
+    return Section("claims", "Claims", body, (_summary(found), _conditions(found, of.dataset)))
 
 
-def _claim(of: Verdict) -> Markup:
+def _claim(of: Judged, dataset: str) -> Markup:
     claim = of.claim
     parts = [
-        element("h3", badge(of.word), " ", claim.text),
+        element("h3", badge(word(of)), " ", claim.text),
         element("p", f"Section {claim.section}. Limit: {claim.limit}.", class_="note"),
     ]
-    if of.judged is None:
-        parts.append(element("p", f"Needs {_words(of.asked[-1])}."))
-    else:
-        met = sum(condition.verdict == REPRODUCED for condition in of.judged.conditions)
-        table = _conditions([of], f"claim-{claim.name}-conditions")
-        summary = element("summary", f"{met} of {len(of.judged.conditions)} conditions reproduced: numbers")
-        parts.append(element("details", summary, table.to_html()))
-    parts.append(element("p", element("code", of.command), class_="command"))
+    if of.missing:
+        parts.append(element("p", f"Not measured: {missing(of)}."))
+    if any(condition.known for condition in of.conditions):
+        table = _conditions([of], dataset, f"claim-{claim.name}-conditions")
+        parts.append(element("details", element("summary", f"{met(of)} conditions reproduced: numbers"), table.to_html()))
+    parts.append(element("p", element("code", command(of)), class_="command"))
     return element("article", *parts, id=f"claim-{claim.name}")
 
 
-def badge(word: str) -> Markup:
+def badge(verdict: str) -> Markup:
     """A verdict as a sign and a word on a colour."""
-    return element("span", f"{SIGNS[word]} {word}", class_=f"badge {word.split(' at ')[0].replace(' ', '-')}")
+    return element("span", f"{SIGNS[verdict]} {verdict}", class_=f"badge {verdict.split(' at ')[0].replace(' ', '-')}")
+
+
+def met(of: Judged) -> str:
+    """How many of a claim's conditions are reproduced."""
+    return f"{sum(condition.known and condition.verdict == REPRODUCED for condition in of.conditions)} of {len(of.conditions)}"
+
+
+def missing(of: Judged) -> str:
+    """The numbers that a claim lacks, in words; of many the first."""
+    words = [_words(key) for key in of.missing[:_NAMED]]
+    return "; ".join(words) + (f"; and {len(of.missing) - _NAMED} more" if len(of.missing) > _NAMED else "")
 
 
 def _words(key: Key) -> str:
@@ -131,7 +99,7 @@ def _words(key: Key) -> str:
     return f"{key.metric} of {where} under {key.attack}" if key.attack != "none" else f"{key.metric} of {where}"
 
 
-def _summary(found: list[Verdict]) -> Table:
+def _summary(found: Sequence[Judged]) -> Table:
     columns = (
         *(Column(title, "head") for title in ("claim", "section")),
         *(Column(title, "text") for title in ("says", "limit")),
@@ -139,35 +107,52 @@ def _summary(found: list[Verdict]) -> Table:
         Column("conditions"),
         Column("command", "text"),
     )
-    rows = []
-    for each in found:
-        conditions = each.judged.conditions if each.judged else ()
-        met = f"{sum(condition.verdict == REPRODUCED for condition in conditions)} of {len(conditions)}" if conditions else "-"
-        rows.append((each.claim.name, each.claim.section, each.claim.text, each.claim.limit, each.word, met, each.command))
-    return Table("claims-verdicts", "Claims of the paper and their verdicts", columns, tuple(rows))
+    rows = tuple(
+        (each.claim.name, each.claim.section, each.claim.text, each.claim.limit, word(each), met(each), command(each)) for each in found
+    )
+    return Table("claims-verdicts", "Claims of the paper and their verdicts", columns, rows)
 
 
-def _conditions(found: list[Verdict], name: str = "claims-conditions") -> Table:
+def _conditions(found: Sequence[Judged], dataset: str, name: str = "claims-conditions") -> Table:
     alone = name != "claims-conditions"
     columns = (
         *([] if alone else [Column("claim", "head")]),
         Column("what", "head"),
         *map(Column, ("value", "95 %", "limit")),
         Column("verdict", "words"),
+        Column("paper", "paper"),
     )
     rows = []
     for each in found:
-        for condition in each.judged.conditions if each.judged else ():
+        for condition, paper in zip(each.conditions, of_the_paper(each, dataset).conditions, strict=True):
             names = (condition.what,) if alone else (each.claim.name, condition.what)
-            rows.append((*names, *measured(condition.estimate), _limit(condition), f"{SIGNS[condition.verdict]} {condition.verdict}"))
+            said = condition.verdict if condition.known else NOT_MEASURED
+            rows.append((*names, *values(condition), limit(condition), f"{SIGNS[said]} {said}", values(paper, 2)[0]))
     title = f"What the verdict rests on: {found[0].claim.name}" if alone else "Numbers that the verdicts rest on"
     return Table(name, title, columns, tuple(rows))
 
 
-def _limit(of: Condition) -> str:
+def of_the_paper(of: Judged, dataset: str) -> Judged:
+    """The same claim judged by the paper's own numbers."""
+    return of.claim.judge(dataset, printed_numbers(dataset))
+
+
+def word_of_the_paper(of: Judged, dataset: str) -> str:
+    """What the paper's numbers say: those that it prints of the claim."""
+    found = of_the_paper(of, dataset)
+    return "not printed" if found.missing else verdict(found.conditions)
+
+
+def values(of: Condition, digits: int = 3) -> tuple[str, str]:
+    """Two cells: its number and the interval."""
+    return measured(of.estimate, digits) if of.known else (NONE, NONE)
+
+
+def limit(of: Condition) -> str:
     """The inequality in signs.
 
-    >>> _limit(Condition("x", Estimate.exact(0.0), least=-0.15, most=0.15))
+    >>> from qlight.study.estimate import Estimate
+    >>> limit(Condition("x", Estimate.exact(0.0), least=-0.15, most=0.15))
     '-0.15 to 0.15'
     """
     if math.isinf(of.least):

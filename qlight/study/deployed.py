@@ -1,0 +1,82 @@
+"""The steps of a study that compare what is deployed: 8-bit pixels beside real ones, and the RTL beside the integer graph."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from qlight.evaluation.batches import first_images
+from qlight.evaluation.records import RecordFolder, Records
+from qlight.hardware import write_build
+from qlight.intgraph import Graph, logits
+from qlight.study.steps import GRAPH, data_module, write_json
+from qlight.targets import PackedEngine
+from qlight.targets.pixels import to_pixels
+
+REVISION = 1
+PIXELS, RTLSIM = "pixels.json", "rtlsim.json"
+#: what the rows of `RTLSIM` call clean images
+CLEAN = "none"
+
+
+def pixels(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:
+    """What rounding to 8 bits changes, of one attack: a row a network whose examples are there, not only their numbers (`archive`).
+
+    Each of ``options["names"]`` has two of the needs, the attack on the network and the attack on its graph.
+    """
+    places = list(needs.values())
+    rows = []
+    for number, name in enumerate(options["names"]):
+        one, other = (RecordFolder(place).load(options["attack"]) for place in places[2 * number : 2 * number + 2])
+        if one is not None and other is not None:
+            rows.append({"network": name, "images": len(one), **_rounding(one, other)})
+    write_json(folder / PIXELS, {"rows": rows})
+
+
+def _rounding(one: Records, other: Records) -> dict[str, float | None]:
+    levels = np.rint(one.adversarial.astype(np.float64) * 255)
+    same = (levels == np.rint(other.adversarial.astype(np.float64) * 255)).reshape(len(one), -1).all(1)
+    moved = np.sqrt(((levels / 255 - one.adversarial) ** 2).reshape(len(one), -1).sum(1))
+    alike = (one.adversarial_prediction == other.adversarial_prediction)[same]
+    return {
+        "clean_alike": float((one.clean_prediction == other.clean_prediction).mean()),
+        "rounding": float(moved.mean()),
+        "l2": float(one.l2.mean()),
+        "same": float(same.mean()),
+        "alike": float(alike.mean()) if len(alike) else None,
+    }
+
+
+def rtlsim(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:
+    """The accelerator of a graph, the first need, in simulation: clean images, and those that attacks on the graph, the other needs, made.
+
+    Every accumulator is compared with the packed engine's.
+    """
+    from qlight.targets import RtlSimEngine
+
+    place, *attacked = needs.values()
+    graph = Graph.load(place / GRAPH)
+    reference = PackedEngine(graph, threads=1)
+    clean = first_images(data_module(options["data"], limit=options["images"]), options["images"])
+    asked = {CLEAN: (clean.images, clean.labels.numpy())}
+    for name, where in zip(options["attacks"], attacked, strict=True):
+        records = RecordFolder(where).load(name)
+        if records is None:
+            continue  # imported without its images
+        asked[name] = torch.from_numpy(records.adversarial[: options["images"]]), records.label[: options["images"]]
+    rows = []
+    with tempfile.TemporaryDirectory() as build:
+        geometry = write_build(graph, Path(build) / "rtl").geometry_hash
+        engine = RtlSimEngine(Path(build) / "rtl", threads=1)
+        for name, (images, labels) in asked.items():
+            seen = to_pixels(images, graph.input.shape).numpy()
+            expected, found = reference(seen), engine(seen)
+            right = [int((logits(graph, sums).argmax(1) == labels).sum()) for sums in (expected, found)]
+            equal = int((expected == found).all(1).sum())
+            rows.append({"attack": name, "images": len(seen), "equal": equal, "packed_correct": right[0], "correct": right[1]})
+    write_json(folder / RTLSIM, {"graph_hash": graph.content_hash, "geometry_hash": geometry, "rows": rows})

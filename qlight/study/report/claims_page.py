@@ -1,0 +1,90 @@
+"""The verdicts as a page of the documentation: ours against the paper's, and the command that recomputes each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from qlight.study.claim import Judged
+from qlight.study.estimate import REPRODUCED, Condition
+from qlight.study.report.material import Material
+from qlight.study.report.page import warnings
+from qlight.study.report.verdicts import SIGNS, command, limit, met, of_the_paper, values, verdicts, word, word_of_the_paper
+
+NOT_RUN, PARTLY_RUN = "not run", "partly run"
+
+
+def claims_page(of: Material, configuration: str, tasks: int) -> str:
+    """Markdown; numbers that were not measured are "not run".
+
+    Args:
+        of: what was measured.
+        configuration: path of the study's file, as commands have it.
+        tasks: how many the study has.
+    """
+    found = verdicts(of)
+    counts = Counter(map(_said, found))
+    done = f"All {tasks} tasks of the study have run." if not of.missing else f"**{tasks - len(of.missing)} of {tasks} tasks have run.**"
+    lines = [
+        "# The paper's claims, ours against the paper's",
+        "",
+        "<!-- written by the first command below; change qlight/study/rules.py or the study, not this page -->",
+        "",
+        "Each claim of the paper's sections 4 to 7 as inequalities between measured numbers (`qlight/study/rules.py`), chosen before any "
+        "full study was run. It is *reproduced* where the 95 % interval of each of its numbers is within the limit, *not reproduced* where "
+        "one interval is wholly outside, else *undecided at this n*. The paper's column is the same of the numbers that it printed. "
+        f"Study `{configuration}`, beside the paper's {of.dataset}. {' '.join([done, *warnings(of)])}",
+        "",
+        "```sh",
+        f"python -m qlight study report {configuration} --verdicts docs/claims.md   # writes this page from what has run",
+        f"python -m qlight study run {configuration}                                # runs what has not",
+        "```",
+        "",
+        f"Of {len(found)} claims: " + ", ".join(f"{count} {said}" for said, count in sorted(counts.items())) + ".",
+        "",
+        "| claim | section | ours | conditions met | the paper's numbers |",
+        "|---|---|---|---|---|",
+        *(_row(each, of.dataset) for each in found),
+    ]
+    for each in found:
+        lines += ["", *_claim(each, of.dataset, configuration)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(of: Judged, dataset: str) -> str:
+    text = f"[{of.claim.text}](#{of.claim.name})"
+    paper = word_of_the_paper(of, dataset)
+    return f"| {text} | {of.claim.section} | {SIGNS[word(of)]} {_said(of)} | {met(of)} | {paper} |"
+
+
+def _claim(of: Judged, dataset: str, configuration: str) -> Sequence[str]:
+    paper = of_the_paper(of, dataset).conditions
+    return (
+        f"## {of.claim.text} {{: #{of.claim.name} }}",
+        "",
+        f"Section {of.claim.section}; limit: {of.claim.limit}. "
+        f"Ours: **{_said(of)}**; the paper's numbers: {word_of_the_paper(of, dataset)}.",
+        "",
+        "```sh",
+        command(of, configuration),
+        "```",
+        "",
+        "| what | ours | 95 % | limit | verdict | the paper's |",
+        "|---|---:|---:|---:|---|---:|",
+        *(_condition(ours, theirs) for ours, theirs in zip(of.conditions, paper, strict=True)),
+    )
+
+
+def _condition(ours: Condition, theirs: Condition) -> str:
+    value, interval = values(ours)
+    printed = values(theirs, 2)[0]
+    if not ours.known:
+        return f"| {ours.what} | {NOT_RUN} | | {limit(ours)} | | {printed} |"
+    sign = "" if theirs.verdict == REPRODUCED or not theirs.known else " (outside)"
+    return f"| {ours.what} | {value} | {interval} | {limit(ours)} | {SIGNS[ours.verdict]} {ours.verdict} | {printed}{sign} |"
+
+
+def _said(of: Judged) -> str:
+    if of.verdict is not None:
+        return of.verdict
+    return PARTLY_RUN if any(condition.known for condition in of.conditions) else NOT_RUN

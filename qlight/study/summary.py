@@ -1,0 +1,71 @@
+"""What of an attack's records the report needs, in a few kilobytes: mean distortions, and how many images are lost at which price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qlight.evaluation.intervals import mean_interval
+from qlight.evaluation.records import Records
+
+FILE = "summary.json"
+#: points of a curve that are nearer to each other than this share of the images cannot be told apart in a chart
+_STEP = 1 / 400
+
+#: [value, low, high] of a mean and its 95 % interval; None where there is nothing to average, low and high None where there is one value
+Mean = Sequence[float | None] | None
+
+
+def summary(records: Records) -> dict[str, Any]:
+    """As JSON can hold it.
+
+    Returns:
+        "l2", "linf": means over the examples that succeed; "lost": {"l2", "queries"}: [x, images that are right and not fooled at a price
+        of x] by ascending x, thinned; "queries" None where the attack took gradients or does not count image by image; "queries": how many
+        every image took, None where they differ or are not counted.
+    """
+    counted = bool(records.counted_singly.all()) and not records.gradients.any()
+    counts = np.unique(records.queries)
+    lost = {"l2": _lost(records, records.l2), "queries": _lost(records, records.queries) if counted else None}
+    means = {name: _mean(getattr(records, name)[records.success]) for name in ("l2", "linf")}
+    return {**means, "lost": lost, "queries": int(counts[0]) if counted and len(counts) == 1 else None}
+
+
+def distortions(judged: Path, labels: np.ndarray, successes: int) -> dict[str, Mean]:
+    """Mean norms over the examples that succeed on another network, from what its judge kept in a file.
+
+    Args:
+        judged: of `qlight.evaluation.analysis.judging.Judge`.
+        labels: int64, N, of the images in ascending order of their indices.
+        successes: how many there must be.
+    """
+    from safetensors.numpy import load_file
+
+    found = load_file(judged)
+    fooled = found["prediction"] != labels
+    assert int(fooled.sum()) == successes, judged
+    return {name: _mean(found[name][fooled]) for name in ("l2", "linf")}
+
+
+def _mean(values: np.ndarray) -> Mean:
+    value, low, high = mean_interval(values.tolist())
+    # the normal approximation does not know that no norm is below 0
+    return None if value is None else [value, None if low is None else max(0.0, low), high]
+
+
+def _lost(records: Records, price: np.ndarray) -> list[list[float]]:
+    """How many images are still right after a price at which others are lost; one that is wrong from the start is lost at 0."""
+    right = records.clean_prediction == records.label
+    fooled = records.adversarial_prediction != records.label
+    paid = np.sort(np.where(right, price, 0)[~right | fooled])
+    total, left = len(records), len(records) - int((paid == 0).sum())
+    points: list[list[float]] = [[0, left]]
+    values, counts = np.unique(paid[paid > 0], return_counts=True)
+    for place, (value, count) in enumerate(zip(values.tolist(), counts.tolist(), strict=True)):
+        left -= count
+        if points[-1][1] - left >= _STEP * total or place == len(values) - 1:
+            points.append([float(f"{value:.5g}"), left])
+    return points
