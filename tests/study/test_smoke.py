@@ -23,7 +23,7 @@ def test_the_smoke_study_runs_whole(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     plan, store = make_plan(Configuration.load(STUDY)), Store(tmp_path)
-    assert all(store.done(plan.digest(task.name)) for task in plan)
+    assert all(store.is_done(plan.digest(task.name)) for task in plan)
     page = (store.result(plan.digest("report")) / PAGE).read_text()
     assert "This study is not finished" not in page
     assert "not run" not in page
