@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from qlight.bitstream.manifest import BUILT, FORMAT, LOADING, Manifest, verify_f
 from qlight.bitstream.openxc7 import OPEN, build_with_open_tools, clear
 from qlight.bitstream.vivado import build_with_vivado
 from qlight.errors import HardwareError, InputError, nearest
+from qlight.files import whole_file
 from qlight.hardware.boards import load_board
 from qlight.hardware.folders import MANIFEST, read_manifest, sha256, whole_folder
 
@@ -91,9 +91,8 @@ def build_overlay(
 def _place(made: Made, build: Path) -> None:
     """Copies in the build folder itself, where `python -m qlight.board serve --overlay` looks."""
     for path in (made.bitstream, made.handoff):
-        part = build / f".{path.name}.part"
-        shutil.copyfile(path, part)
-        os.replace(part, build / path.name)
+        with whole_file(build / path.name) as part:
+            shutil.copyfile(path, part)
 
 
 def _check_target(folder: Path) -> None:

@@ -12,7 +12,6 @@ A file that the tools made is there only as long as every step before it was rig
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from qlight.bitstream.open_tools import OpenTools, find_tools
 from qlight.bitstream.ps7 import PORT_BITS, WEIGHT_PORTS, ZYNQ, constraints, zynq_top
 from qlight.bitstream.zynq_handoff import zynq_handoff
 from qlight.errors import HardwareError, InputError
+from qlight.files import whole_file
 from qlight.hardware.boards import SERIES_7, Board
 from qlight.hardware.sources import shell_sources
 from qlight.hardware.top import TOP_FILE
@@ -74,7 +74,8 @@ def build_with_open_tools(
             f"{tools.nextpnr_name} finished, but the timing is not met ({report.fmax_mhz:g} MHz where {mhz:g} are needed, "
             f"{report.hold_violations} paths too short); lower the board's clock."
         )
-    _replace(folder / "qlight.hwh", zynq_handoff(board, len(streamed)))
+    with whole_file(folder / "qlight.hwh") as part:
+        part.write_bytes(zynq_handoff(board, len(streamed)))
     timing = {"met": True, "fmax_mhz": report.fmax_mhz, "hold_violations": report.hold_violations, "note": ESTIMATES[tools.nextpnr_name]}
     return Made(
         bitstream=folder / "qlight.bit",
@@ -95,7 +96,8 @@ def written_sources(build: Path, stated: Mapping[str, Any], mhz: float) -> list[
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name, text in {**texts, "qlight.xdc": constraints(mhz), _SCRIPT: synthesis_script(sources)}.items():
-        _replace(folder / name, text.encode())
+        with whole_file(folder / name) as part:
+            part.write_text(text, encoding="utf-8")
     return sources
 
 
@@ -148,9 +150,3 @@ def _made(build: Path, tool: str, name: str) -> None:
     path = build / OPEN / name
     if not path.is_file() or not path.stat().st_size:
         raise HardwareError(f"{tool} finished, but {OPEN}/{name} is not there; see {build / OPEN / _LOG}.")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)

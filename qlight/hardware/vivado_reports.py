@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from qlight.errors import InputError
+from qlight.files import whole_file
 from qlight.hardware.folders import KINDS, MANIFEST, read_manifest
 from qlight.hardware.vivado import VIVADO
 
@@ -107,10 +106,8 @@ def record_implementation(folder: str | Path) -> dict[str, Any]:
     bitstream = folder / BITSTREAM
     found["bitstream_sha256"] = hashlib.sha256(bitstream.read_bytes()).hexdigest() if bitstream.is_file() else None
     manifest["implementation"] = found
-    handle, part = tempfile.mkstemp(dir=folder, prefix=".")
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(json.dumps(manifest, indent=1) + "\n")
-    os.replace(part, folder / MANIFEST)
+    with whole_file(folder / MANIFEST) as part:
+        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="ascii")
     return found
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from xml.etree.ElementTree import SubElement
 
 from qlight.board.handoff_elements import AXI_MEMORY, AXI_STREAM, file_of, interface, module, registers, system
 from qlight.board.overlay import ACCELERATOR_TYPE, DMA_TYPE, Overlay, find_overlay
+from qlight.files import whole_file
 from qlight.hardware.build import Build
 
 #: address map: base and bytes of the register blocks
@@ -47,10 +46,8 @@ def write_overlay(build: Build) -> Overlay:
     for name, text in ((f"{stem}.hwh", handoff()), (f"{stem}.bin", content)):
         path = build.folder / name
         if not path.exists() or path.read_bytes() != text:
-            handle, part = tempfile.mkstemp(dir=build.folder, prefix=".")
-            with os.fdopen(handle, "wb") as file:
-                file.write(text)
-            os.replace(part, path)
+            with whole_file(path) as part:
+                part.write_bytes(text)
     return find_overlay(build.folder)
 
 

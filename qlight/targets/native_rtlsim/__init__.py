@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qlight.errors import InputError
+from qlight.files import whole_file
 from qlight.targets import compiling
 
 TOP = "qlight_top"
@@ -110,10 +111,8 @@ def compiled(sources: Sequence[Path], key: str, ports: int = 0, units: Sequence[
             (Path(work) / "ports.hpp").write_text(text, encoding="ascii")
             (Path(work) / "observed.vlt").write_text(OBSERVED, encoding="ascii")
             _compile(verilator, compiler, [Path(work) / "observed.vlt", *sources], driver, Path(work))
-            handle, part = tempfile.mkstemp(prefix=path.stem, suffix=".part", dir=path.parent)
-            os.close(handle)
-            shutil.copyfile(Path(work) / "library.so", part)
-            os.replace(part, path)
+            with whole_file(path) as part:
+                shutil.copyfile(Path(work) / "library.so", part)
     return path
 
 
