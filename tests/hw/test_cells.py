@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
 
 from hw.tb.common.run import CELLS, run_cell
 from hw.tb.mutants import MUTANTS, Mutant, detect
+
+#: cells with so many slow shapes that only every third is simulated, a second each to build; QLIGHT_ALL_SHAPES=1: all of them
+EVERY = {"mvtu": 3, "pool": 3}
 
 pytestmark = pytest.mark.usefixtures("simulator_tools")
 
@@ -29,7 +33,9 @@ def test_cell(cell: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
-def test_cell_over_all_shapes(cell: str) -> None:
+def test_cell_over_many_shapes(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if cell in EVERY and not os.environ.get("QLIGHT_ALL_SHAPES"):
+        monkeypatch.setenv("QLIGHT_TB_EVERY", str(EVERY[cell]))
     _run(cell, slow=True)
 
 

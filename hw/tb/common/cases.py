@@ -44,10 +44,11 @@ class Case:
 
 
 def selected(cases: Sequence[Case], slow: bool | None = None) -> list[Case]:
-    """The slow cases, or the others. Inside a simulation `QLIGHT_TB_SLOW` says which run it is."""
+    """The slow cases, or the others; inside a simulation `QLIGHT_TB_SLOW` says which run it is. `QLIGHT_TB_EVERY=N`: every Nth slow one."""
     if slow is None:
         slow = os.environ.get("QLIGHT_TB_SLOW") == "1"
-    return [case for case in cases if case.slow == slow]
+    every = int(os.environ.get("QLIGHT_TB_EVERY", "1")) if slow else 1
+    return [case for case in cases if case.slow == slow][::every]
 
 
 def top_of(cases: Sequence[Case]) -> str:
