@@ -13,6 +13,9 @@ from hw.tb.mutants import MUTANTS, Mutant, detect
 #: cells with so many slow shapes that only every third is simulated, a second each to build; QLIGHT_ALL_SHAPES=1: all of them
 EVERY = {"mvtu": 3, "pool": 3}
 
+#: every fourth fault: each is a simulator to build; `python -m hw.tb.mutants` or QLIGHT_ALL_SHAPES=1: all of them
+SHOWN = MUTANTS if os.environ.get("QLIGHT_ALL_SHAPES") else MUTANTS[::4]
+
 pytestmark = pytest.mark.usefixtures("simulator_tools")
 
 
@@ -40,6 +43,6 @@ def test_cell_over_many_shapes(cell: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.cell}: {mutant.what}")
+@pytest.mark.parametrize("mutant", SHOWN, ids=lambda mutant: f"{mutant.cell}: {mutant.what}")
 def test_testbench_notices_fault(mutant: Mutant) -> None:
     assert detect(mutant), "the testbench passes in spite of this fault"
