@@ -1,7 +1,11 @@
-"""Shared fixtures: a tiny data set on disk, and the command line as a function."""
+"""Shared fixtures: a tiny data set on disk, and the command line as a function.
+
+Property tests draw the same examples in every run, so that a change fails for what it changed. QLIGHT_NEW_EXAMPLES=1 draws others.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,9 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 TINY = ("--model.network", "svhn", "--model.width", "0.125")
 QUIET = ("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false")
+settings.register_profile("same", derandomize=True)
+if not os.environ.get("QLIGHT_NEW_EXAMPLES"):
+    settings.load_profile("same")
 
 
 def write_arrays(path: Path, train: int = 96, test: int = 32, seed: int = 0) -> Path:

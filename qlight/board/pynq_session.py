@@ -7,6 +7,7 @@ place.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -55,6 +56,7 @@ class Session:
             _drive_dma(overlay.dma_type)
         with alone(lock), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of clocks that are a little off, and of memories that are not used here
+            _forget_handoff(Path(pynq.__file__).parent)
             self.overlay = pynq.Overlay(str(overlay.bitstream), download=False, device=self.device)
             if remote is not None:
                 self._mend_bitstream(overlay.bitstream.stem)
@@ -245,6 +247,12 @@ class Session:
         name, content = f"{FIRMWARE}{stem}.bin", self.overlay.parser.bin_data
         if self.device.exists_file(name).exists and self.device.read_file(name) != content:
             self.device.write_file(name, content)
+
+
+def _forget_handoff(package: Path) -> None:
+    """Have pynq read the handoff file that is there: it keeps the last one read, and looks at the bitstream alone to take it again."""
+    with contextlib.suppress(OSError):  # none is kept, or one that is not this user's to remove, nor to write
+        (package / "pl_server" / "_current_metadata.pkl").unlink()
 
 
 def _drive_dma(kind: str) -> None:

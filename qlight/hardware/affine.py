@@ -22,6 +22,7 @@ from qlight.intgraph.nodes import Array
 MULTIPLIER_BITS, OFFSET_BITS, LOW_BITS = 34, 38, 17
 #: M is the slope times 2^shift. Where thresholds span a 2^-s of the accumulator's range, that is 2^(22 + s), so M holds s up to 11.
 #: Networks have s from 4 to 9 (measured: w2a32 at a quarter of the width); shifts by 20 to 24 find the same forms there.
+#: A unit of B is 2^(bits - 5 - acc_bits) codes, so that every affine function with s above bits - 5 has a form; of others, most.
 _FULL_SPAN = 22
 LEAST_ACC_BITS = 3
 _BLOCK = 512  # channels at a time, for the processor's cache

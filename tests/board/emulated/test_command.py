@@ -25,8 +25,9 @@ def test_a_graph_becomes_a_board_until_it_is_switched_off(pynq: Path, build: Bui
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if "board://" in line:
+            if line.startswith("board server:"):
                 break
+        assert lines
         assert "PYNQ_REMOTE_DEVICES=127." in "".join(lines)
         with BoardClient(lines[-1].split()[-1], graph_hash=build.graph.content_hash) as client:
             pixels = np.random.default_rng(0).integers(0, 256, (5, *build.graph.input.shape)).astype(np.uint8)

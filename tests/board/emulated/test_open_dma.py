@@ -57,16 +57,21 @@ def test_pynqs_own_parser_reads_the_handoff_file(tmp_path: Path) -> None:
     assert found["parameters"]["c_include_sg"] == "0"
 
 
-def test_pynqs_driver_of_the_dma_takes_ours(tmp_path: Path) -> None:
-    """The emulated board, with the open flow's DMA in its handoff file: images through client, server, pynq and DMA."""
+def test_pynqs_driver_of_the_dma_takes_ours_and_the_vendors_after_it(tmp_path: Path) -> None:
+    """The emulated board, with the open flow's DMA in its handoff file: images through client, server, pynq and DMA.
+
+    Then the vendor's, beside the same bitstream: pynq keeps the metadata of the last bitstream, and looks at its content only.
+    """
     build = write_build(random_graph(0, bits=1), tmp_path / "build")
     handoff = write_overlay(build).handoff
-    handoff.write_text(handoff.read_text().replace(f"{DMA_TYPE}:7.1", f"{OPEN_DMA_TYPE}:1.0"))
-    assert find_overlay(build.folder).dma_type == "qlight:user:qlight_dma:1.0"
+    vendors = handoff.read_text()
     pixels = np.random.default_rng(0).integers(0, 256, (20, *build.graph.input.shape)).astype(np.uint8)
-    with (
-        start_daemon([build.folder], tmp_path / "daemon.log") as daemon,
-        start_server(build.folder, daemon.says, tmp_path / "server.log") as server,
-        BoardClient(server.says) as client,
-    ):
-        np.testing.assert_array_equal(client.execute(pixels.reshape(20, -1)), execute(build.graph, pixels))
+    for kind in (f"{OPEN_DMA_TYPE}:1.0", f"{DMA_TYPE}:7.1"):
+        handoff.write_text(vendors.replace(f"{DMA_TYPE}:7.1", kind))
+        assert find_overlay(build.folder).dma_type == kind
+        with (
+            start_daemon([build.folder], tmp_path / "daemon.log") as daemon,
+            start_server(build.folder, daemon.says, tmp_path / "server.log") as server,
+            BoardClient(server.says) as client,
+        ):
+            np.testing.assert_array_equal(client.execute(pixels.reshape(20, -1)), execute(build.graph, pixels))
