@@ -62,8 +62,8 @@ def rounded(functions: Functions, bits: int, acc_bits: int) -> Threshold:
 def must_be_found(function: tuple[float, float, int], bits: int, acc_bits: int) -> bool:
     """Whether a unit of the form's offset, 2^(LOW_BITS - shift) codes, is less than what every such function leaves to choose from.
 
-    Codes at N accumulators beside each other leave an interval of offsets of 1/N codes or more at some slope of a denominator below N. N are
-    those between the first and the last code, and one on either side. Slopes are finer by far than this needs: hence a thirty-second.
+    Codes at N accumulators beside each other leave an interval of offsets of 1/N codes or more at some slope of a denominator below N. N
+    are those between the first and the last code, and one on either side. Slopes are finer by far than this needs: hence a thirty-second.
     """
     accumulators = min(Fraction(2**acc_bits), 2**acc_bits / Fraction(function[0]) + 3)
     return accumulators * Fraction(2) ** (LOW_BITS - shift_of(acc_bits, bits)) * Fraction(33, 32) <= 1
