@@ -29,6 +29,10 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
+def test_all_nine_networks_are_there() -> None:
+    assert set(zoo.entries()) == {f"cifar10-{precision}-x0.25" for precision in LEAST}
+
+
 @pytest.mark.parametrize("name", zoo.entries())
 def test_a_network_loads_as_what_it_says(name: str) -> None:
     model, entry = zoo.load(name), zoo.entries()[name]
