@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Session:
             _drive_dma(overlay.dma_type)
         with alone(lock), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of clocks that are a little off, and of memories that are not used here
-            _forget_handoff(Path(pynq.__file__).parent)
+            _forget_handoff(getattr(pynq, "__path__", ()))
             self.overlay = pynq.Overlay(str(overlay.bitstream), download=False, device=self.device)
             if remote is not None:
                 self._mend_bitstream(overlay.bitstream.stem)
@@ -249,10 +250,11 @@ class Session:
             self.device.write_file(name, content)
 
 
-def _forget_handoff(package: Path) -> None:
+def _forget_handoff(package: Iterable[str]) -> None:
     """Have pynq read the handoff file that is there: it keeps the last one read, and looks at the bitstream alone to take it again."""
-    with contextlib.suppress(OSError):  # none is kept, or one that is not this user's to remove, nor to write
-        (package / "pl_server" / "_current_metadata.pkl").unlink()
+    for folder in package:
+        with contextlib.suppress(OSError):  # none is kept, or one that is not this user's to remove, nor to write
+            (Path(folder) / "pl_server" / "_current_metadata.pkl").unlink()
 
 
 def _drive_dma(kind: str) -> None:
