@@ -38,6 +38,21 @@ def training_cost(options: Mapping[str, Any]) -> float:
     return round(options["trainer"].get("max_epochs", 1) * images * _STEP * (width / _WIDTH) ** 2, 3)
 
 
+def query_cost(network: str, *, packed: bool = False, width: float = _WIDTH) -> float:
+    """Of one image through one network.
+
+    >>> query_cost("float"), query_cost("w2a2", width=0.5)
+    (0.0008, 0.0016)
+    """
+    quantized = _quantized(network)
+    return (_PACKED if packed else _QUERY)[quantized] * (width / _WIDTH) ** 2
+
+
+def _quantized(network: str) -> bool:
+    """Whether its activations are."""
+    return network.startswith("w") and not network.endswith("a32")
+
+
 def attack_cost(attack: Mapping[str, Any], images: int, network: str, *, packed: bool = False, width: float = _WIDTH) -> float:
     """Of one attack on one network.
 
@@ -46,8 +61,7 @@ def attack_cost(attack: Mapping[str, Any], images: int, network: str, *, packed:
     (180.0, 2240.0)
     """
     of, kind = attack.get("init_args", {}), attack["class_path"].rpartition(".")[2]
-    quantized = network.startswith("w") and not network.endswith("a32")
-    each = _PACKED[quantized] if packed else _QUERY[quantized]
+    quantized, each = _quantized(network), query_cost(network, packed=packed)
     asked = of.get("steps", 1) * of.get("search_steps", 1) * of.get("restarts", 1)
     if kind == "SPSA":
         price = each * of.get("evaluations", 1) * (_STOPS if of.get("early_stop") else 1.0)

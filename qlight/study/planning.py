@@ -11,7 +11,7 @@ from qlight.attacks import AttackSuite
 from qlight.evaluation import file_sha256
 from qlight.evaluation.analysis.kappa import own_kappa
 from qlight.study.configuration import EPS, PACKED, TORCH, Configuration, images_of
-from qlight.study.costs import attack_cost, training_cost
+from qlight.study.costs import attack_cost, query_cost, training_cost
 from qlight.study.task import Plan, Task
 
 _STEPS, _COMPARING, _DEPLOYED = "qlight.study.steps", "qlight.study.comparing", "qlight.study.deployed"
@@ -141,8 +141,11 @@ def _spec(attack: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cost(of: Configuration, attack: Mapping[str, Any], images: int, network: str, target: str = TORCH) -> float:
-    width = of.training.get("model", {}).get("width", 1.0) if of.networks[network] == "train" else 0.25  # of the zoo's
-    return attack_cost(attack, images, network, packed=target == PACKED, width=width)
+    return attack_cost(attack, images, network, packed=target == PACKED, width=_width(of, network))
+
+
+def _width(of: Configuration, network: str) -> float:
+    return of.training.get("model", {}).get("width", 1.0) if of.networks[network] == "train" else 0.25  # of the zoo's
 
 
 def _comparisons(of: Configuration) -> Iterator[Task]:
@@ -168,12 +171,13 @@ def _comparisons(of: Configuration) -> Iterator[Task]:
             same = [name for name in names if images_of(paper[label], name) == images and TORCH in of.targets]
             needs = (*(f"network/{name}" for name in names), *(f"attack/{TORCH}/{PAPER}/{label}/{name}" for name in same))
             crafted = [*(name for name in names if name not in same), *(name for name in names for _ in kappas)]
-            crafting = 10.0 + sum(_cost(of, paper[label], images, name) for name in crafted)
+            judging = images * len(names) * (1 + len(kappas)) * sum(query_cost(name, width=_width(of, name)) for name in names)
+            cost = 10.0 + judging + sum(_cost(of, paper[label], images, name) for name in crafted)
             if section == "ensemble":
                 options["m"] = chosen["m"]
                 if label in of_transfer(of) and of_transfer(of)[label] == images:
-                    needs, crafting = (*needs, f"transfer/{label}"), 10.0
-            yield Task(f"{section}/{label}", f"{_COMPARING}.{section}", options, needs, "attacks", crafting)
+                    needs, cost = (*needs, f"transfer/{label}"), 10.0
+            yield Task(f"{section}/{label}", f"{_COMPARING}.{section}", options, needs, "attacks", cost)
     if of.ensemble is not None and "adaptive" in of.ensemble:
         adaptive = of.ensemble["adaptive"]
         names = list(of.ensemble["members"])
