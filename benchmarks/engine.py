@@ -30,11 +30,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from qlight.engines import compiling, native
+from qlight.engines.native import Layer, library
+from qlight.engines.packed import PackedEngine
+from qlight.engines.plan import Step
 from qlight.intgraph import Graph, GraphBuilder
 from qlight.models import build_network
-from qlight.targets import PackedEngine, compiling, native
-from qlight.targets.native import Layer, library
-from qlight.targets.plan import Step
 
 POOLED = (1, 3, 5)
 CHANNELS = {"cifar10": ((128, 128, 256, 256, 512, 512), (1024, 1024)), "svhn": ((64, 64, 128, 128, 256, 256), (1024,))}

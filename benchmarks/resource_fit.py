@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
-import tempfile
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +21,7 @@ import numpy as np
 from resource_samples import CELLS, HELD_OUT, TRAIN, Sample
 from scipy.optimize import nnls
 
+from qlight.files import whole_file
 from qlight.hardware.boards import Resources
 from qlight.hardware.resources import MODEL, weighed
 from qlight.hardware.sources import cell_sources
@@ -134,10 +133,8 @@ def main() -> None:
     if options.check:
         sys.exit(0 if text == MODEL.read_text(encoding="ascii") else "resource_model.json is not what this run gives")
     if options.cells == list(CELLS):
-        with tempfile.NamedTemporaryFile("w", dir=MODEL.parent, delete=False, encoding="ascii") as part:
-            part.write(text)
-        os.chmod(part.name, 0o644)
-        os.replace(part.name, MODEL)
+        with whole_file(MODEL) as part:
+            part.write_text(text, encoding="ascii")
 
 
 if __name__ == "__main__":

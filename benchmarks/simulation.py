@@ -28,6 +28,7 @@ import lightning as L
 import numpy as np
 import torch
 
+from qlight.engines.rtlsim import RunCycles
 from qlight.evaluation import read_checkpoint
 from qlight.hardware import cycles, write_build
 from qlight.intgraph import execute
@@ -36,7 +37,6 @@ from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier
 from qlight.noise import quiet
 from qlight.targets import RtlSimEngine
-from qlight.targets.rtlsim import RunCycles
 
 NETWORKS = ("w1a1", "w2a2", "w3a3", "w4a4", "w2a32")
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from qlight.errors import InputError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected folders of `attack` and `--out FILE`, but {message}; see --help.")
+from qlight.options import OptionParser
 
 
 def main(args: Sequence[str]) -> None:
@@ -21,7 +14,7 @@ def main(args: Sequence[str]) -> None:
     Raises:
         InputError: an option is wrong, or a folder is none that `attack` left.
     """
-    parser = _Parser(prog="python -m qlight curves", add_help=False, allow_abbrev=False)
+    parser = OptionParser("curves", "folders of `attack` and `--out FILE`")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(args)

@@ -1,8 +1,9 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and the user's cache folder, where what can be made again is kept."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -46,3 +47,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def user_cache() -> Path:
+    """``$XDG_CACHE_HOME/qlight`` or ``~/.cache/qlight``, which need not be there.
+
+    Raises:
+        RuntimeError: this user has no home folder.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qlight"
+
+
+def cache_folder() -> Path:
+    """`user_cache`, made if missing; where it cannot be written, a folder of this process."""
+    try:
+        folder = user_cache()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):
+        pass
+    return Path(_own_folder().name)
+
+
+@functools.cache
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="qlight-")

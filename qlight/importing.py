@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from qlight.errors import InputError
 from qlight.interop import convert
 from qlight.lowering import print_table
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected the options of `import`, but {message}; see --help.")
+from qlight.options import OptionParser
 
 
 def main(args: Sequence[str]) -> None:
@@ -23,7 +16,7 @@ def main(args: Sequence[str]) -> None:
     Raises:
         InputError: an option is wrong, or the file holds what no integer graph has.
     """
-    parser = _Parser(prog="python -m qlight import", add_help=False, allow_abbrev=False)
+    parser = OptionParser("import", "the options of `import`")
     parser.add_argument("--qonnx", required=True)
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--input_scale", type=float)

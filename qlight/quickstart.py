@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import lightning as L
 
 from qlight.attacks import AttackSuite
 from qlight.cli import run
-from qlight.errors import InputError
 from qlight.evaluation import ResultRow, evaluate, print_table, read_checkpoint, save_results
 from qlight.models.checkpoint import load_classifier
 from qlight.noise import quiet
+from qlight.options import OptionParser
 
 # What a CPU with two cores does in a few minutes. The networks are the paper's for SVHN at an eighth of its width.
 DATA = ["--data", "SyntheticDigits", "--data.train_size", "10000", "--data.test_size", "500"]
@@ -35,18 +33,13 @@ SUITE = AttackSuite.from_value(
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected only `--out DIR`, but: {message}; see --help.")
-
-
 def main(args: Sequence[str]) -> list[ResultRow]:
     """Run the quickstart; ``args`` may hold ``--out DIR``.
 
     Returns:
         a row for each of two networks and two attacks.
     """
-    parser = _Parser(prog="python -m qlight quickstart", add_help=False)
+    parser = OptionParser("quickstart", "only `--out DIR`")
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"))
     out: Path = parser.parse_args(args).out
     rows: list[ResultRow] = []

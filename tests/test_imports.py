@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,26 +12,27 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "qlight"
 #: modules that every room may import; they import nothing of qlight but each other
-COMMON = {"errors", "files"}
+COMMON = {"errors", "files", "options"}
 ALLOWED = {
-    # the client of a board is a target, and an emulated board runs the engines of targets
-    "board": {"hardware", "intgraph", "targets"},
+    "board": {"engines", "hardware", "intgraph"},
     "bitstream": {"board", "hardware"},
     "quantization": set(),
     "models": {"quantization"},
     "data": set(),
     "attacks": set(),
+    "engines": {"hardware", "intgraph"},
     "evaluation": {"attacks"},
     "intgraph": set(),
     "hardware": {"intgraph"},
     "interop": {"intgraph"},
     "lowering": {"intgraph", "models", "quantization"},
     "study": {"attacks", "evaluation", "hardware", "intgraph", "lowering", "models", "noise", "targets", "zoo"},
-    "targets": {"board", "hardware", "intgraph"},
+    "targets": {"board", "engines", "hardware", "intgraph"},
+    "verbs": {"attacks", "evaluation", "hardware", "interop", "lowering", "models", "targets"},
     "zoo": {"evaluation", "models", "quantization"},
 }
 #: rooms that a board without torch imports
-WITHOUT_TORCH = ("bitstream", "board", "hardware", "interop", "intgraph")
+WITHOUT_TORCH = ("bitstream", "board", "engines", "hardware", "interop", "intgraph")
 BLOCK_TORCH = """
 import importlib, sys
 
@@ -60,6 +62,10 @@ def test_a_room_imports_only_what_is_below_it(room: str) -> None:
     for path in (PACKAGE / room).rglob("*.py"):
         above = imported_rooms(path) - COMMON - ALLOWED[room] - {room}
         assert not above, f"{path.relative_to(PACKAGE)} imports {above}"
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    graphlib.TopologicalSorter(ALLOWED).prepare()  # raises CycleError
 
 
 @pytest.mark.parametrize("room", WITHOUT_TORCH)

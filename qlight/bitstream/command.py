@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from qlight.bitstream.flow import build_overlay
 from qlight.bitstream.manifest import PLANNED, read_manifests, verify
 from qlight.errors import InputError, nearest
+from qlight.options import OptionParser
 
 ACTIONS = ("list", "verify", "build")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected the options of `bitstream`, but {message}; see --help.")
 
 
 def main(args: Sequence[str]) -> None:
@@ -30,7 +24,7 @@ def main(args: Sequence[str]) -> None:
         got = repr(args[0]) if args else "nothing"
         close = nearest(args[0], ACTIONS, 1) if args else ""
         raise InputError(f"Expected `bitstream` to be followed by list, verify or build, but got {got}; did you mean {close or 'list'}?")
-    parser = _Parser(prog=f"python -m qlight bitstream {args[0]}", add_help=False, allow_abbrev=False)
+    parser = OptionParser(f"bitstream {args[0]}", "the options of `bitstream`")
     parser.add_argument("--folder", type=Path, default=Path("bitstreams"))
     if args[0] == "verify":
         parser.add_argument("--name")

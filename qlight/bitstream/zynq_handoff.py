@@ -12,23 +12,11 @@ from qlight.bitstream.bitfile import device_of
 from qlight.bitstream.fabric_clock import fabric_clock
 from qlight.bitstream.handoff import BLOCK_BYTES, address_map
 from qlight.bitstream.ps7 import ZYNQ
-from qlight.board.handoff_elements import AXI_MEMORY, AXI_STREAM, file_of, interface, module, registers, system
-from qlight.board.overlay import ACCELERATOR_TYPE, OPEN_DMA_TYPE
+from qlight.board.handoff_elements import AXI_MEMORY, accelerator, dma, file_of, interface, module, registers, system
+from qlight.board.overlay import OPEN_DMA_TYPE
 from qlight.hardware.boards import Board
 
 _CLOCKS, _MASTER = 4, "M_AXI_GP0"
-#: as pynq's driver of the DMA reads them: registers without scatter-gather, lengths in 26 bits, addresses that are multiples of 4 bytes
-_DMA = {
-    "c_include_sg": "0",
-    "c_micro_dma": "0",
-    "c_include_mm2s": "1",
-    "c_include_s2mm": "1",
-    "c_include_mm2s_dre": "0",
-    "c_include_s2mm_dre": "0",
-    "c_m_axi_mm2s_data_width": "32",
-    "c_m_axi_s2mm_data_width": "32",
-    "c_sg_length_width": "26",
-}
 
 
 def zynq_handoff(board: Board, weights: int = 0) -> bytes:
@@ -57,14 +45,7 @@ def zynq_handoff(board: Board, weights: int = 0) -> bytes:
     for port in range(1 + weights):
         interface(processing_system, f"S_AXI_HP{port}", "SLAVE", AXI_MEMORY)
     ranges = SubElement(processing_system, "MEMORYMAP")
-    dma = module(modules, "axi_dma_0", f"{OPEN_DMA_TYPE}:1.0", _DMA)
-    interface(dma, "s_axi", "SLAVE", AXI_MEMORY)
-    interface(dma, "m_axis", "INITIATOR", AXI_STREAM)
-    interface(dma, "s_axis", "TARGET", AXI_STREAM)
-    accelerator = module(modules, "qlight_top_0", f"qlight:user:{ACCELERATOR_TYPE}:1.0", {})
-    interface(accelerator, "s_axi", "SLAVE", AXI_MEMORY)
-    interface(accelerator, "s_axis", "TARGET", AXI_STREAM)
-    interface(accelerator, "m_axis", "INITIATOR", AXI_STREAM)
-    for name, block in (("dma", dma), ("accelerator", accelerator)):
+    blocks = {"dma": dma(modules, f"{OPEN_DMA_TYPE}:1.0", "s_axi", "m_axis", "s_axis"), "accelerator": accelerator(modules)}
+    for name, block in blocks.items():
         registers(ranges, block, "s_axi", _MASTER, address_map(board.family)[name], BLOCK_BYTES)
     return file_of(root)

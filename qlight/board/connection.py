@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -207,7 +208,8 @@ class Connection(asyncio.BufferedProtocol):
             self._server.leave(self)
         if politely and self._transport.can_write_eof():
             # closing while something is unread would take back what was said: read on, into nowhere, for a moment
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # who is gone meanwhile needs no end
+                self._transport.write_eof()
             asyncio.get_running_loop().call_later(_PARTING_SECONDS, self._transport.abort)
         elif politely:
             self._transport.close()

@@ -16,7 +16,7 @@ class EngineAccelerator:
     """An `Accelerator` whose parameters are fixed: it runs a function.
 
     Args:
-        query: uint8 N x H x W x C -> int32 N x classes, such as `qlight.targets.PackedEngine`.
+        query: uint8 N x H x W x C -> int32 N x classes, such as `qlight.engines.packed.PackedEngine`.
         shape: (H, W, C) of one image.
         classes: accumulators of one answer.
         graph_hash, geometry_hash: 64 hexadecimal digits; the geometry's is the graph's where nothing else is said.

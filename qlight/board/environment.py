@@ -18,7 +18,7 @@ from pathlib import Path
 
 from qlight.board.locking import alone
 from qlight.errors import HardwareError
-from qlight.targets.compiling import cache_folder
+from qlight.files import cache_folder
 
 #: what is installed: pynq as it is published, and what reads a graph
 REQUIREMENTS = ("pynq==4.0.0", "safetensors>=0.4")

@@ -9,8 +9,8 @@ from qlight.board.engine import EngineAccelerator
 from qlight.board.messages import FILES
 from qlight.board.server import BoardServer
 from qlight.board.settings import Settings
+from qlight.engines.packed import PackedEngine
 from qlight.hardware.graphs import graph_folder, load_graph
-from qlight.targets.packed import PackedEngine
 
 
 def open_engine(folder: str | Path, settings: Settings) -> BoardServer:

@@ -16,8 +16,8 @@ from qlight.board.accelerator import COUNTER_SECONDS, LOAD_SECONDS, RESET_SECOND
 from qlight.board.overlay import find_overlay, named_by_content
 from qlight.board.pynq_session import Session
 from qlight.errors import InputError
+from qlight.files import cache_folder
 from qlight.hardware import registers
-from qlight.targets.compiling import cache_folder
 
 OPEN_SECONDS, CLOSE_SECONDS = 120.0, 2.0
 #: bytes that one transfer of the DMA may have (c_sg_length_width = 26)

@@ -57,6 +57,23 @@ def load_attacks(folders: Sequence[Path]) -> list[Attack]:
     return found
 
 
+def still_right(records: Records, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many images are right and not fooled at a price or below.
+
+    Args:
+        records: of N images.
+        price: N, 0 or more: what each image's example cost; an image that is wrong without an attack is lost at 0.
+
+    Returns:
+        prices: at which images are lost, each once, ascending from 0, which is always there.
+        left: int64, as many: images that are left at each.
+    """
+    wrong = records.clean_prediction != records.label
+    lost = wrong | (records.adversarial_prediction != records.label)
+    prices, counts = np.unique(np.append(np.where(wrong, 0, price)[lost], 0), return_counts=True)
+    return prices, len(records) + 1 - np.cumsum(counts)  # the 0 that is always there is no image
+
+
 def against_queries(attack: Attack) -> list[tuple[float, float]] | None:
     """The share of images that are right and that an attack of x queries or fewer has not fooled: (x, share), x ascending from 0.
 
@@ -66,14 +83,8 @@ def against_queries(attack: Attack) -> list[tuple[float, float]] | None:
     records = attack.records
     if attack.row.gradients or attack.row.gradients_from or not records.counted_singly.all():
         return None
-    wrong = records.clean_prediction != records.label
-    fooled = ~wrong & (records.adversarial_prediction != records.label)
-    price = np.sort(records.queries[fooled])
-    left = len(records) - int(wrong.sum())
-    points = [(0.0, left / len(records))]
-    for number, queries in enumerate(price.tolist(), 1):
-        points.append((float(queries), (left - number) / len(records)))
-    return points
+    queries, left = still_right(records, records.queries)
+    return [(float(x), count / len(records)) for x, count in zip(queries.tolist(), left.tolist(), strict=True)]
 
 
 def against_eps(attacks: Sequence[Attack]) -> dict[str, list[Attack]]:

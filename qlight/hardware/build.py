@@ -125,11 +125,7 @@ def write_build(
             path = part / MEMORY / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="ascii")
-        parameter_words(pipeline).astype("<u4").tofile(part / PARAMETERS)
-        for name, content in dram_weights(pipeline):
-            (part / DRAM).mkdir(exist_ok=True)
-            content.tofile(part / DRAM / name)
-        graph.save(part / GRAPH)
+        write_network(part, pipeline)
         if board is not None:
             (part / VIVADO).mkdir()
             for name, text in vivado_files(board, top, RTL, pipeline.streamed).items():
@@ -137,6 +133,15 @@ def write_build(
         manifest = describe(pipeline, geometry, FORMAT, known)
         write_manifest(part, manifest)
     return Build(folder, pipeline, geometry, manifest)
+
+
+def write_network(folder: Path, pipeline: Pipeline) -> None:
+    """Write what builds of all kinds hold of a network: the parameter word stream, the weights in DRAM, the graph."""
+    parameter_words(pipeline).astype("<u4").tofile(folder / PARAMETERS)
+    for name, content in dram_weights(pipeline):
+        (folder / DRAM).mkdir(exist_ok=True)
+        content.tofile(folder / DRAM / name)
+    pipeline.graph.save(folder / GRAPH)
 
 
 def load_build(folder: str | Path) -> Build:

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from qlight.errors import InputError, nearest
 from qlight.hardware.boards import Board, load_board
@@ -17,13 +17,9 @@ from qlight.hardware.plan import load_folding, make_plan
 from qlight.hardware.synth import check_unit, synthesize_pipeline
 from qlight.hardware.vivado_reports import record_implementation, summary
 from qlight.intgraph import Graph
+from qlight.options import OptionParser
 
 ACTIONS = ("plan", "synth", "report")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected the options of `hardware`, but {message}; see --help.")
 
 
 def main(args: Sequence[str]) -> None:
@@ -37,7 +33,7 @@ def main(args: Sequence[str]) -> None:
         got = repr(args[0]) if args else "nothing"
         close = nearest(args[0], ACTIONS, 1) if args else ""
         raise InputError(f"Expected `hardware` to be followed by plan, synth or report, but got {got}; did you mean {close or 'plan'}?")
-    parser = _Parser(prog=f"python -m qlight hardware {args[0]}", add_help=False, allow_abbrev=False)
+    parser = OptionParser(f"hardware {args[0]}", "the options of `hardware`")
     if args[0] == "report":
         parser.add_argument("--build", required=True, type=Path)
         build = parser.parse_args(args[1:]).build

@@ -21,10 +21,9 @@ import numpy as np
 
 from qlight.errors import InputError
 from qlight.hardware.boards import load_board
-from qlight.hardware.build import DRAM, PARAMETERS, describe, read_pipeline
+from qlight.hardware.build import DRAM, PARAMETERS, describe, read_pipeline, write_network
 from qlight.hardware.cycles import cycles
 from qlight.hardware.folders import hash_of, read_manifest, whole_folder, write_manifest
-from qlight.hardware.graphs import GRAPH
 from qlight.hardware.hls_adapter import CELLS, STREAMED_CELLS, adapter
 from qlight.hardware.hls_memory import initializers
 from qlight.hardware.hls_scripts import SCRIPT, script
@@ -114,11 +113,7 @@ def write_hls_build(
             (part / VIVADO).mkdir()
             for name, content in vivado_files(board, adapter(pipeline, graph.content_hash, geometry), VERILOG, pipeline.streamed).items():
                 (part / VIVADO / name).write_text(content, encoding="utf-8")
-        parameter_words(pipeline).astype("<u4").tofile(part / PARAMETERS)
-        for name, content in dram_weights(pipeline):
-            (part / DRAM).mkdir(exist_ok=True)
-            content.tofile(part / DRAM / name)
-        graph.save(part / GRAPH)
+        write_network(part, pipeline)
         manifest = describe(pipeline, geometry, FORMAT, known)
         write_manifest(part, manifest)
     return HlsBuild(folder, pipeline, geometry, manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qlight.errors import InputError
+from qlight.files import whole_file
 from qlight.hardware.boards import KINDS, Board, Resources
 from qlight.hardware.features import control
 from qlight.hardware.folding import Folding
@@ -133,18 +133,10 @@ class Plan:
         """Write `document`; the file appears whole or not at all.
 
         Raises:
-            InputError: ``path`` cannot be written.
+            InputError: the folder cannot be written, or ``path`` is a folder.
         """
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
             part.write_text(json.dumps(self.document, indent=1) + "\n", encoding="ascii")
-            part.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise InputError(f"Expected `out` in a folder that can be written, but {str(path)!r} is not ({error.strerror}).") from error
 
     def print(self) -> None:
         """A table of the layers, the sums beside the board's budget, and what limits the plan."""

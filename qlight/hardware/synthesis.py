@@ -11,7 +11,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qlight.errors import HardwareError
+from qlight.errors import HardwareError, InputError
+from qlight.files import user_cache, whole_file
 from qlight.hardware.boards import Resources
 
 #: LUTs that a cell of distributed memory or a shift register takes
@@ -99,7 +99,7 @@ def synthesize(
     given, files = dict(parameters or {}), dict(memory or {})
     bare = [(name, _COMMENT.sub("", text)) for name, text in sorted(sources.items())]
     stated = [version, top, family, options, bare, sorted(given.items()), sorted(files.items())]
-    kept = _cache_folder() / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:32]}.json"
+    kept = user_cache() / "yosys" / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:32]}.json"
     if cache and kept.is_file():
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # damaged: made again
             found = json.loads(kept.read_text(encoding="ascii"))
@@ -132,11 +132,8 @@ def synthesize(
             said = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line.lower()] or ["it says nothing"]
             raise HardwareError(f"Yosys does not synthesize {top}: {said[0].strip()}.")
         made = _counted(json.loads((folder / "stat.json").read_text())["design"], time.perf_counter() - start)
-    with contextlib.suppress(OSError):  # a cache that cannot be written is no error
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False, encoding="ascii") as part:
-            json.dump(asdict(made), part)
-        os.replace(part.name, kept)
+    with contextlib.suppress(OSError, InputError), whole_file(kept) as part:  # a cache that cannot be written is no error
+        part.write_text(json.dumps(asdict(made)), encoding="ascii")
     return made
 
 
@@ -175,7 +172,3 @@ def _counted(stat: Mapping[str, Any], seconds: float) -> Synthesis:
             raise HardwareError(f"Yosys made a cell {kind}, which no resource of the part is known for; report this.")
     found["lut"] = stat["estimated_num_lc"] + memory
     return Synthesis(Resources(**found), memory, cells, seconds)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qlight" / "yosys"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qlight.evaluation.curves import still_right
 from qlight.evaluation.intervals import mean_interval
 from qlight.evaluation.records import Records
 
@@ -58,14 +59,9 @@ def _mean(values: np.ndarray) -> Mean:
 
 def _lost(records: Records, price: np.ndarray) -> list[list[float]]:
     """How many images are still right after a price at which others are lost; one that is wrong from the start is lost at 0."""
-    right = records.clean_prediction == records.label
-    fooled = records.adversarial_prediction != records.label
-    paid = np.sort(np.where(right, price, 0)[~right | fooled])
-    total, left = len(records), len(records) - int((paid == 0).sum())
-    points: list[list[float]] = [[0, left]]
-    values, counts = np.unique(paid[paid > 0], return_counts=True)
-    for place, (value, count) in enumerate(zip(values.tolist(), counts.tolist(), strict=True)):
-        left -= count
-        if points[-1][1] - left >= _STEP * total or place == len(values) - 1:
-            points.append([float(f"{value:.5g}"), left])
+    prices, left = still_right(records, price)
+    points: list[list[float]] = [[0, int(left[0])]]
+    for value, count in zip(prices[1:].tolist(), left[1:].tolist(), strict=True):
+        if points[-1][1] - count >= _STEP * len(records) or value == prices[-1]:
+            points.append([float(f"{value:.5g}"), count])
     return points

@@ -1,4 +1,4 @@
-"""What an attack queries. Names are loaded when they are first asked for, so that the packed engine needs numpy only."""
+"""What an attack queries: engines and boards as torch modules. Names are loaded when first asked for: engines need no torch."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qlight.engines.csim import CSimEngine
+    from qlight.engines.packed import PackedEngine
+    from qlight.engines.rtlsim import RtlSimEngine
+    from qlight.engines.simulated import SimulationError
     from qlight.targets.board import BoardTarget
     from qlight.targets.cache import QueryCache
-    from qlight.targets.csim import CSimEngine
     from qlight.targets.csim_target import CSimTarget
     from qlight.targets.eight_bit import PackedTarget, PixelTarget
     from qlight.targets.ensemble import EnsembleTarget
     from qlight.targets.naming import parse_target
     from qlight.targets.opening import open_target
-    from qlight.targets.packed import PackedEngine
-    from qlight.targets.rtlsim import RtlSimEngine
     from qlight.targets.rtlsim_certify import CertificationError, Sample, certify
     from qlight.targets.rtlsim_target import RtlSimTarget
-    from qlight.targets.simulated import SimulationError
     from qlight.targets.target import BudgetError, Target, TorchTarget
 
 _HOMES = {
-    "BoardTarget": "board",
-    "BudgetError": "target",
-    "CSimEngine": "csim",
-    "CSimTarget": "csim_target",
-    "CertificationError": "rtlsim_certify",
-    "EnsembleTarget": "ensemble",
-    "PackedEngine": "packed",
-    "PackedTarget": "eight_bit",
-    "PixelTarget": "eight_bit",
-    "QueryCache": "cache",
-    "RtlSimEngine": "rtlsim",
-    "RtlSimTarget": "rtlsim_target",
-    "Sample": "rtlsim_certify",
-    "SimulationError": "simulated",
-    "Target": "target",
-    "TorchTarget": "target",
-    "certify": "rtlsim_certify",
-    "open_target": "opening",
-    "parse_target": "naming",
+    "BoardTarget": "qlight.targets.board",
+    "BudgetError": "qlight.targets.target",
+    "CSimEngine": "qlight.engines.csim",
+    "CSimTarget": "qlight.targets.csim_target",
+    "CertificationError": "qlight.targets.rtlsim_certify",
+    "EnsembleTarget": "qlight.targets.ensemble",
+    "PackedEngine": "qlight.engines.packed",
+    "PackedTarget": "qlight.targets.eight_bit",
+    "PixelTarget": "qlight.targets.eight_bit",
+    "QueryCache": "qlight.targets.cache",
+    "RtlSimEngine": "qlight.engines.rtlsim",
+    "RtlSimTarget": "qlight.targets.rtlsim_target",
+    "Sample": "qlight.targets.rtlsim_certify",
+    "SimulationError": "qlight.engines.simulated",
+    "Target": "qlight.targets.target",
+    "TorchTarget": "qlight.targets.target",
+    "certify": "qlight.targets.rtlsim_certify",
+    "open_target": "qlight.targets.opening",
+    "parse_target": "qlight.targets.naming",
 }
 __all__ = [
     "BoardTarget",
@@ -68,4 +68,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 import tempfile
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qs
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from qlight.hardware.graphs import load_graph
 from qlight.intgraph import Graph, execute
 from qlight.targets.eight_bit import CACHE_BYTES, PixelTarget
 
+#: seconds from a batch's first sending to its answer, where nothing else is said
+DEADLINE = 60.0
+
 
 class BoardTarget(PixelTarget):
     """A board, real or emulated, by the address of its server.
@@ -25,9 +29,9 @@ class BoardTarget(PixelTarget):
     its content hash. Then random images must get the accumulators of the reference executor: a board that runs something else is refused.
 
     Args:
-        address: ``board://host:port``, or ``board://host:port?graph=FOLDER`` in place of `graph`.
+        address: ``board://host:port``; ``?graph=FOLDER&deadline=SECONDS`` after it, or one of the two, in place of these arguments.
         graph: the graph, or a folder of it or of its build; None: what the server offers.
-        deadline: seconds from a batch's first sending to its answer, through restarts of the server.
+        deadline: seconds from a batch's first sending to its answer, through restarts of the server; None: 60.
         batch: the most images in a frame.
         check: random images that are compared with the reference executor at the start; 0: none.
         token, tls: see `BoardClient`.
@@ -45,7 +49,7 @@ class BoardTarget(PixelTarget):
         address: str,
         graph: Graph | str | Path | None = None,
         *,
-        deadline: float = 60.0,
+        deadline: float | None = None,
         batch: int = 512,
         check: int = 2,
         token: bytes | None = None,
@@ -53,18 +57,20 @@ class BoardTarget(PixelTarget):
         budget: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        place, folder = _split(address)
-        if folder is not None and graph is not None:
-            raise InputError(f"Expected the graph of a board once, but got `graph` and {address!r}; leave one out.")
+        place = _split(address)
+        for name, argument, given in (("graph", graph, place.graph), ("deadline", deadline, place.deadline)):
+            if argument is not None and given is not None:
+                raise InputError(f"Expected the {name} of a board once, but got `{name}` and {address!r}; leave one out.")
+        deadline = place.deadline if deadline is None else deadline
         held = graph if isinstance(graph, Graph) else None
-        if held is None and (folder or graph) is not None:
-            held = load_graph(folder or str(graph))
+        if held is None and (place.graph or graph) is not None:
+            held = load_graph(place.graph or str(graph))
         client = BoardClient(
-            place,
+            place.address,
             token=token,
             tls=tls,
             graph_hash=None if held is None else held.content_hash,
-            deadline=deadline,
+            deadline=DEADLINE if deadline is None else deadline,
             batch=batch,
         )
         super().__init__(_fetched(client) if held is None else held, client.query, budget=budget, cache_bytes=cache_bytes)
@@ -93,14 +99,28 @@ class BoardTarget(PixelTarget):
             )
 
 
-def _split(address: str) -> tuple[str, str | None]:
-    """The address without what follows its question mark, and the folder of ``?graph=FOLDER``."""
-    text = address if "://" in address else f"board://{address}"
-    plain, mark, options = text.partition("?")
-    held = parse_qs(urlsplit(text).query)
-    if mark and (list(held) != ["graph"] or len(held["graph"]) != 1):
-        raise InputError(f"Expected board://HOST:PORT or board://HOST:PORT?graph=FOLDER, but got {address!r}; correct what follows the ?.")
-    return plain, held["graph"][0] if mark and options else None
+class _Place(NamedTuple):
+    """An address without what follows its question mark, and the values of that."""
+
+    address: str
+    graph: str | None = None
+    deadline: float | None = None
+
+
+def _split(text: str) -> _Place:
+    """``board://HOST:PORT``, ``?graph=FOLDER`` and ``?deadline=SECONDS``, joined by & where both are given."""
+    address, mark, options = (text if "://" in text else f"board://{text}").partition("?")
+    held = parse_qs(options, keep_blank_values=True)
+    try:
+        values = {name: value for name, (value,) in held.items() if value}  # one of each
+        if values.keys() != held.keys() or not values.keys() <= {"graph", "deadline"} or bool(mark) != bool(values):
+            raise ValueError
+        return _Place(address, values.get("graph"), float(values["deadline"]) if "deadline" in values else None)
+    except ValueError:
+        raise InputError(
+            "Expected board://HOST:PORT or board://HOST:PORT?graph=FOLDER&deadline=SECONDS, of which one may be left out, but got "
+            f"{text!r}; correct what follows the ?."
+        ) from None
 
 
 def _fetched(client: BoardClient) -> Graph:

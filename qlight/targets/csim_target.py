@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qlight.targets.csim import CSimEngine
+from qlight.engines.csim import CSimEngine
 from qlight.targets.eight_bit import CACHE_BYTES, PixelTarget
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qlight.engines.packed import PackedEngine
 from qlight.errors import InputError
 from qlight.hardware.graphs import load_graph
 from qlight.intgraph import Graph, logits
 from qlight.intgraph.nodes import Array
 from qlight.targets.cache import QueryCache
-from qlight.targets.packed import PackedEngine
 from qlight.targets.pixels import LEVELS, from_pixels, levels, to_pixels
 from qlight.targets.target import Target
 

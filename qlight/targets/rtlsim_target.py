@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qlight.engines.rtlsim import RtlSimEngine
 from qlight.targets.eight_bit import CACHE_BYTES, PixelTarget
-from qlight.targets.rtlsim import RtlSimEngine
 
 
 class RtlSimTarget(PixelTarget):

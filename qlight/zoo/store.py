@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import safetensors.numpy
 import torch
 
 from qlight.errors import InputError, nearest
-from qlight.files import whole_file
+from qlight.files import user_cache, whole_file
 from qlight.models import Classifier
 from qlight.zoo.packed import pack, unpack
 
@@ -98,8 +97,7 @@ def checkpoint(name: str) -> Path:
         InputError: there is none of this name, or the cache folder cannot be written.
     """
     entry = find(name)
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qlight" / "zoo"
-    path = root / f"{entry.name}-{entry.sha256[:12]}.ckpt"
+    path = user_cache() / "zoo" / f"{entry.name}-{entry.sha256[:12]}.ckpt"
     if path.is_file():
         return path
     write_checkpoint(load(entry.name), path)

@@ -14,7 +14,7 @@ from qlight.attacks import SPSA, AdaptivePGD, AdaptiveSPSA, AttackSpec, PGDResta
 from qlight.attacks.abstaining import without_refusal
 from qlight.errors import InputError
 from qlight.targets import EnsembleTarget, PackedTarget
-from tests.targets.networks import network_graph
+from tests.engines.networks import network_graph
 
 
 class Linear(nn.Module):

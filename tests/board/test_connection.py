@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import socket
 import struct
@@ -48,6 +49,22 @@ def everything(connection: socket.socket) -> bytes:
 
 def receive(over: Link) -> Frame:
     return over.receive(time.monotonic() + 10)
+
+
+def test_a_server_stops_although_a_client_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transport then refuses what it is told; the others get their goodbye all the same."""
+
+    def gone() -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    with serve(token=TOKEN) as running:
+        lost = link(running)
+        (connection,) = running._clients
+        monkeypatch.setattr(connection._transport, "write_eof", gone)
+        stays = link(running)
+        running.stop()
+        assert receive(stays).type is FrameType.BYE
+        lost.close()
 
 
 def test_malformed_streams() -> None:

@@ -22,7 +22,8 @@ from qlight.board.settings import Settings
 from qlight.errors import HardwareError, InputError
 from qlight.intgraph import Graph
 from qlight.targets import BoardTarget, PackedTarget, open_target, parse_target
-from qlight.targets.board import _split
+from qlight.targets.board import DEADLINE, _split
+from qlight.verbs.networks import load_networks
 from tests.board.test_commands import GRAPH, small_graph
 from tests.conftest import QUIET
 
@@ -135,10 +136,12 @@ def test_an_attack_through_the_wire(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("address", "found"),
     [
-        ("board://pynq:1", ("board://pynq:1", None)),
-        ("pynq", ("board://pynq", None)),
-        ("board://pynq?graph=a/b", ("board://pynq", "a/b")),
-        ("board://pynq?graph=a%20b", ("board://pynq", "a b")),
+        ("board://pynq:1", ("board://pynq:1", None, None)),
+        ("pynq", ("board://pynq", None, None)),
+        ("board://pynq?graph=a/b", ("board://pynq", "a/b", None)),
+        ("board://pynq?graph=a%20b", ("board://pynq", "a b", None)),
+        ("pynq:1?deadline=300", ("board://pynq:1", None, 300.0)),
+        ("board://pynq?deadline=0.5&graph=a/b", ("board://pynq", "a/b", 0.5)),
     ],
 )
 def test_addresses(address: str, found: Any) -> None:
@@ -146,11 +149,27 @@ def test_addresses(address: str, found: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["board://pynq?", "board://pynq?graph=", "board://pynq?graph=a&graph=b", "board://pynq?x=1", "board://p?graph=a&x=1"]
+    "options",
+    ["", "graph=", "graph=a&graph=b", "x=1", "graph=a&x=1", "deadline=", "deadline=soon", "deadline=1&deadline=2", "graph=&deadline=1"],
 )
-def test_addresses_that_are_refused(address: str) -> None:
-    with pytest.raises(InputError, match=r"or board://HOST:PORT\?graph=FOLDER, but got"):
-        BoardTarget(address)
+def test_addresses_that_are_refused(options: str) -> None:
+    with pytest.raises(InputError, match=r"or board://HOST:PORT\?graph=FOLDER&deadline=SECONDS, of which one may be left out, but got"):
+        BoardTarget(f"board://pynq?{options}")
+
+
+def test_the_deadline_of_an_address(server: BoardServer, folder: Path) -> None:
+    assert BoardTarget(server.address).client.deadline == DEADLINE == 60
+    assert BoardTarget(server.address, deadline=7).client.deadline == 7
+    target = open_target(parse_target(f"board://{server.address}?graph={folder}&deadline=300"))
+    assert isinstance(target, BoardTarget)
+    assert target.client.deadline == 300
+    (network,) = load_networks(f"mine=board://{server.address}?deadline=9", "sources")
+    assert isinstance(network.module, BoardTarget)
+    assert (network.name, network.module.client.deadline) == ("mine", 9)
+    with pytest.raises(InputError, match="`deadline` to be a number of seconds above 0"):
+        BoardTarget(f"{server.address}?deadline=nan")
+    with pytest.raises(InputError, match="the deadline of a board once"):
+        BoardTarget(f"{server.address}?deadline=1", deadline=1)
 
 
 def test_names(server: BoardServer) -> None:

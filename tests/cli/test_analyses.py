@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(binary, folder / "w1a1.ckpt")
     lower(binary).graph.save(folder / "graph")
     return folder
-
-
-@pytest.fixture
-def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with these."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def options(verb: str, *more: str) -> list[str]:

@@ -12,9 +12,9 @@ from qlight.hardware import load_build, load_hls_build, make_pipeline, write_bui
 from tests.cli.test_bad_input import _fails
 from tests.cli.test_exchange import export
 from tests.cli.test_targets import options, results, save
+from tests.engines.networks import network_graph
+from tests.engines.test_rtlsim import tools_or_skip
 from tests.models.networks import classifier
-from tests.targets.networks import network_graph
-from tests.targets.test_rtlsim import tools_or_skip
 
 SHORT = "{SPSA: {class_path: SPSA, init_args: {steps: 1, evaluations: 4}}}"
 

@@ -19,8 +19,8 @@ from qlight.models import Classifier
 from qlight.targets import PackedTarget
 from tests.cli.test_bad_input import _fails
 from tests.conftest import QUIET
+from tests.engines.networks import network_graph
 from tests.models.networks import classifier
-from tests.targets.networks import network_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:The packed engine falls back to numpy")
 SHORT = (
@@ -42,14 +42,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(model, folder / "network.ckpt")
     lower(model, metadata={"checkpoint_sha256": "0123456789abcdef" * 4}).graph.save(folder / "graph")
     return folder
-
-
-@pytest.fixture
-def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with these."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def options(arrays: Path, *more: str) -> list[str]:

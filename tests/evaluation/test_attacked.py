@@ -23,9 +23,9 @@ from qlight.errors import InputError
 from qlight.evaluation import AttackEvaluation, RecordFolder, evaluate, evaluation_manifest, load_results, print_table
 from qlight.evaluation.manifest import Manifest, weights_sha256
 from qlight.targets import PackedTarget, TorchTarget
+from tests.engines.networks import network_graph
 from tests.evaluation.helpers import QUIET, ExactNetwork, interrupted, loader, mostly_right_labels, random_images, trainer
 from tests.evaluation.test_resume import contents, size
-from tests.targets.networks import network_graph
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in QUIET]
 GRAPH = network_graph(2, 2, side=8)

@@ -14,9 +14,9 @@ from qlight.hardware.cycles import cycles, image_ends
 from qlight.hardware.fifos import most_inside
 from qlight.hardware.pipeline import Pipeline, make_pipeline
 from qlight.hardware.units import Fifo
+from tests.engines.networks import network_graph
 from tests.hardware import stepped
 from tests.hardware.strategies import foldings, random_graph, supported_graphs
-from tests.targets.networks import network_graph
 
 
 @settings(max_examples=25, deadline=None)

@@ -12,8 +12,8 @@ from qlight.errors import InputError
 from qlight.hardware.folding import Fold, checked, choose, cost, divisors, fastest, layer_cycles, window_lanes
 from qlight.hardware.layers import layers
 from qlight.hardware.pipeline import make_pipeline
+from tests.engines.networks import network_graph
 from tests.hardware.strategies import random_graph, supported_graphs
-from tests.targets.networks import network_graph
 
 GRAPH = random_graph(0)
 GIVEN: dict[str, Any] = {"conv0": (8, 4), "conv1": (4, 8), "output": (1, 2)}

@@ -12,10 +12,10 @@ from qlight.hardware.packing import memory_files
 from qlight.hardware.pipeline import make_pipeline
 from qlight.hardware.units import MULTIPLY, PACKED, PLANES, XNOR, Fifo, Mvtu, Pool, Swg
 from qlight.intgraph import Graph, GraphBuilder, execute
+from tests.engines.networks import network_graph
 from tests.hardware.model import run
 from tests.hardware.strategies import foldings, random_graph, random_images, supported_graphs
 from tests.intgraph.strategies import image_batches
-from tests.targets.networks import network_graph
 
 
 @settings(max_examples=60, deadline=None)

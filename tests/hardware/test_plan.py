@@ -99,5 +99,5 @@ def test_nothing_or_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_folder_that_cannot_be_written_is_refused(graph: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(InputError, match="`out` in a folder that can be written"):
+    with pytest.raises(InputError, match=r"a folder that can be written for `plan\.json`"):
         make_plan(Graph.load(graph), load_board("kv260"), 100).save(blocked / "plan.json")

@@ -21,8 +21,8 @@ from qlight.hardware.sources import cell_sources
 from qlight.hardware.synth import check_unit, synthesize_pipeline
 from qlight.hardware.synthesis import needed, synthesize
 from qlight.hardware.units import FOUR, MULTIPLY, PACKED, PLANES, XNOR, Mvtu
+from tests.engines.networks import network_graph
 from tests.hardware.strategies import random_graph
-from tests.targets.networks import network_graph
 
 SAMPLES: list[dict[str, Any]] = model()["samples"]
 HELD_OUT = [sample for sample in SAMPLES if sample["split"] == "held out"]

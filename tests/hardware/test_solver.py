@@ -25,9 +25,9 @@ from qlight.hardware.resources import model, unit_resources, weighed
 from qlight.hardware.solver import Solver, _Program
 from qlight.hardware.units import Fifo, Unit
 from qlight.intgraph import Graph, GraphBuilder
+from tests.engines.networks import network_graph
 from tests.hardware.affine import affine_graph
 from tests.hardware.strategies import random_graph
-from tests.targets.networks import network_graph
 
 
 def tiny(seed: int = 0) -> Graph:

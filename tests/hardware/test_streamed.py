@@ -19,12 +19,12 @@ from qlight.hardware.pipeline import make_pipeline
 from qlight.hardware.top import top_level
 from qlight.hardware.units import MULTIPLY, PACKED, PLANES, XNOR, Mvtu, StreamedMvtu
 from qlight.intgraph import execute
+from tests.engines.networks import network_graph
 from tests.hardware import stepped
 from tests.hardware.model import contents, run
 from tests.hardware.strategies import foldings, random_graph, random_images, supported_graphs
 from tests.hardware.test_packing import memory_from_words
 from tests.intgraph.strategies import image_batches
-from tests.targets.networks import network_graph
 
 GRAPH = random_graph(0)
 STREAMED: dict[str, Any] = {

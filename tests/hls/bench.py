@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from hw.tb.common.cases import Case
+from qlight.engines import native_csim
 from qlight.hardware.hls_top import affine_constants, struct
-from qlight.targets import native_csim
 
 
 class Bench:

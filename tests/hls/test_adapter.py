@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 from hw.tb.common.tools import MissingToolError, require_tools
+from qlight.engines import native_rtlsim
+from qlight.engines.rtlsim import Instance
+from qlight.engines.rtlsim_memory import MemoryTiming
 from qlight.hardware import registers, sources
 from qlight.hardware.build import write_build
 from qlight.hardware.hls_adapter import adapter
@@ -24,14 +27,11 @@ from qlight.hardware.pipeline import make_pipeline
 from qlight.hardware.sources import cell_sources
 from qlight.hardware.top import top_level
 from qlight.intgraph import Graph, execute
-from qlight.targets import native_rtlsim
-from qlight.targets.rtlsim import Instance
-from qlight.targets.rtlsim_memory import MemoryTiming
+from tests.engines.test_rtlsim import tools_or_skip
 from tests.hardware.strategies import random_graph, random_images
 from tests.hls.stand_in import stand_in
 from tests.hls.test_streamed import FOLDING
 from tests.hls.test_streamed import GRAPH as STREAMED
-from tests.targets.test_rtlsim import tools_or_skip
 
 GRAPH = random_graph(0)
 

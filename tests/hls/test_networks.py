@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qlight.engines import native_csim
+from qlight.engines.csim import CSimEngine
 from qlight.hardware.cycles import cycles
 from qlight.hardware.hls_build import VECTORS_FILE, HlsBuild, write_hls_build
 from qlight.hardware.units import Fifo
 from qlight.intgraph import Graph, GraphBuilder, execute
-from qlight.targets import native_csim
-from qlight.targets.csim import CSimEngine
+from tests.engines.networks import network_graph
 from tests.hardware import model
 from tests.hardware.strategies import random_graph, random_images
 from tests.hls.test_units import tools_or_skip
-from tests.targets.networks import network_graph
 
 GRAPH = random_graph(0)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qlight.engines.csim import CSimEngine
 from qlight.errors import InputError
 from qlight.hardware import hls_top
 from qlight.hardware.build import DRAM, write_build
@@ -22,12 +23,11 @@ from qlight.hardware.packing import dram_weights, parameter_words
 from qlight.hardware.pipeline import make_pipeline
 from qlight.hardware.units import Affine
 from qlight.intgraph import GraphBuilder, execute
-from qlight.targets.csim import CSimEngine
+from tests.engines.networks import network_graph, starved_network
 from tests.hardware.affine import affine_graph
 from tests.hardware.strategies import random_graph, random_images
 from tests.hls.test_networks import check_network, odd_graph, run_test_bench
 from tests.hls.test_units import tools_or_skip
-from tests.targets.networks import network_graph
 
 #: convolutions in two and four folds, and a dense layer of one vector; widths of rows above, below and equal to those of ports
 GRAPH = random_graph(0, side=4)
@@ -144,14 +144,7 @@ def test_weights_in_ultraram(tmp_path: Path) -> None:
 def test_a_port_that_is_the_bottleneck(tmp_path: Path) -> None:
     """A dense layer whose rows come more slowly than they could be used: an image takes as many calls as it has words."""
     tools_or_skip()
-    rng = np.random.default_rng(0)
-    builder = GraphBuilder((2, 2, 4))
-    builder.flatten("flat")
-    builder.linear("dense", rng.integers(0, 8, (24, 16)).astype(np.uint8), bits=3, encoding="odd")
-    builder.threshold("act", np.zeros((24, 1), np.int32), np.ones(24, np.int8), bits=1)
-    builder.linear("output", rng.integers(-128, 128, (3, 24)).astype(np.int8), bits=8, encoding="signed")
-    graph = builder.build(np.ones(3), np.zeros(3))
-    folding = {"dense": {"pe": 8, "simd": 16, "weights": "streamed", "port_bits": 32}, "output": (1, 24)}
+    graph, folding = starved_network()
     build = write_hls_build(graph, tmp_path / "build", folding)
     images = random_images(0, graph, 30)
     found, spent = CSimEngine(build.folder, threads=1).run(images)

@@ -19,8 +19,8 @@ from hw.tb.mvtu.reference import Parameters, vectors
 from hw.tb.pool import shapes as pool_shapes
 from hw.tb.swg import shapes as swg_shapes
 from hw.tb.swg.reference import beats, cycles_a_frame, windows
+from qlight.engines import native_csim
 from qlight.errors import HardwareError
-from qlight.targets import native_csim
 from tests.hls.bench import Bench
 
 #: every how many of the slow shapes is compiled, half a second each; QLIGHT_ALL_SHAPES=1: all of them

@@ -16,9 +16,9 @@ import onnx
 
 from qlight.intgraph import Graph, GraphBuilder
 from qlight.lowering import lower
+from tests.engines.networks import network_graph
 from tests.interop.test_exact import check_all
 from tests.models.networks import classifier
-from tests.targets.networks import network_graph
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
 IMAGES[0], IMAGES[1] = 0, 255

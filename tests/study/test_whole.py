@@ -111,18 +111,21 @@ def test_a_study_that_is_not_finished_is_reported_with_what_is_missing(
     path: Path, undisturbed: tuple[Plan, Store], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan, store = undisturbed
-    given = ["report", str(path), "--out", str(tmp_path), "--verdicts", str(tmp_path / "claims.md")]
+    pages = ["--verdicts", str(tmp_path / "claims.md"), "--page", str(tmp_path / "results.md")]
     (tmp_path / "tasks").mkdir()
     for task in plan:
         if task.name.startswith(("network/", "attack/torch/paper/FGSM")):
             folder = store.result(plan.digest(task.name)).parent
             (tmp_path / "tasks" / folder.name).symlink_to(folder)
-    main(given)
+    main(["report", str(path), "--out", str(tmp_path), *pages])
     assert "of 4 of" in capsys.readouterr().out
     page, claims = (tmp_path / "report" / PAGE).read_text(), (tmp_path / "claims.md").read_text()
     assert f"This study is not finished: {len(plan) - 5} tasks did not run" in page
-    assert "attack/packed/paper/SPSA: float, w1a1" in page
+    assert "<li>attack/packed/paper/SPSA</li>" in page
     assert f"**4 of {len(plan) - 1} tasks have run.**" in claims
+    results = (tmp_path / "results.md").read_text()
+    assert f"**4 of {len(plan) - 1} tasks have run.**" in results
+    assert f"python -m qlight study report {path} --page {tmp_path / 'results.md'} --verdicts {tmp_path / 'claims.md'}" in results
     assert "| BIM: w1a1 - float | not run |" in claims
     (fgsm,) = (line for line in claims.splitlines() if line.startswith("| FGSM: w1a1 - float | ") and "at least 0.30" in line)
     assert "not run" not in fgsm

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from qlight.errors import InputError
 from qlight.evaluation.attacked import Attacked
 from qlight.targets import BudgetError, EnsembleTarget, PackedTarget, TorchTarget
-from tests.targets.networks import network_graph
+from tests.engines.networks import network_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:The packed engine falls back to numpy")
 

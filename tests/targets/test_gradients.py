@@ -15,7 +15,7 @@ from qlight.attacks.arguments import attack_parameters
 from qlight.attacks.spec import AttackSpec, attacks_without_gradients, short_names
 from qlight.errors import InputError
 from qlight.targets import PackedTarget
-from tests.targets.networks import network_graph
+from tests.engines.networks import network_graph
 
 #: arguments with which each ends soon
 SHORT: dict[str, dict[str, Any]] = {

@@ -26,9 +26,9 @@ from qlight.intgraph import Graph, GraphBuilder, execute, logits
 from qlight.models.view import evaluation_view
 from qlight.targets import BudgetError, PackedTarget, PixelTarget, Target, TorchTarget, parse_target
 from qlight.targets.pixels import from_pixels
+from tests.engines.networks import network_graph
 from tests.intgraph.strategies import graphs, image_batches
 from tests.models.networks import classifier
-from tests.targets.networks import network_graph
 from tests.test_imports import BLOCK_TORCH
 
 GRAPH = network_graph(1, 1, side=8)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hw.tb.network.small import SMALL, small_graph, small_images
 from qlight.intgraph import Graph
-from tests.targets.networks import network_graph
+from tests.engines.networks import network_graph
 
 __all__ = ["FAST", "NETWORKS", "Network"]
 

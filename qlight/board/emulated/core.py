@@ -10,11 +10,11 @@ import numpy as np
 from qlight.board.emulated.memory import Memory
 from qlight.board.emulated.parameters import loaded_graph
 from qlight.board.emulated.weight_ports import WeightPorts
+from qlight.engines.packed import PackedEngine
 from qlight.errors import InputError
 from qlight.hardware import registers
 from qlight.hardware.pipeline import Pipeline
 from qlight.intgraph.nodes import Array
-from qlight.targets.packed import PackedEngine
 
 #: images that go through a core at a time; between two pieces the DMA can be reset
 PIECE_IMAGES = 64

@@ -9,8 +9,8 @@ import hashlib
 import json
 from xml.etree.ElementTree import SubElement
 
-from qlight.board.handoff_elements import AXI_MEMORY, AXI_STREAM, file_of, interface, module, registers, system
-from qlight.board.overlay import ACCELERATOR_TYPE, DMA_TYPE, Overlay, find_overlay
+from qlight.board.handoff_elements import AXI_MEMORY, accelerator, dma, file_of, interface, module, registers, system
+from qlight.board.overlay import DMA_TYPE, Overlay, find_overlay
 from qlight.files import whole_file
 from qlight.hardware.build import Build
 
@@ -62,29 +62,10 @@ def handoff() -> bytes:
     interface(processing_system, _MASTER, "MASTER", AXI_MEMORY)
     interface(processing_system, "S_AXI_HP0_FPD", "SLAVE", AXI_MEMORY)
     ranges = SubElement(processing_system, "MEMORYMAP")
-    dma = module(
-        modules,
-        "axi_dma_0",
-        f"{DMA_TYPE}:7.1",
-        {
-            "c_include_sg": "0",
-            "c_micro_dma": "0",
-            "c_include_mm2s": "1",
-            "c_include_s2mm": "1",
-            "c_include_mm2s_dre": "0",
-            "c_include_s2mm_dre": "0",
-            "c_m_axi_mm2s_data_width": "32",
-            "c_m_axi_s2mm_data_width": "32",
-            "c_sg_length_width": "26",
-        },
+    blocks = (
+        (DMA_BASE, dma(modules, f"{DMA_TYPE}:7.1", "S_AXI_LITE", "M_AXIS_MM2S", "S_AXIS_S2MM"), "S_AXI_LITE"),
+        (ACCELERATOR_BASE, accelerator(modules), "s_axi"),
     )
-    interface(dma, "S_AXI_LITE", "SLAVE", AXI_MEMORY)
-    interface(dma, "M_AXIS_MM2S", "INITIATOR", AXI_STREAM)
-    interface(dma, "S_AXIS_S2MM", "TARGET", AXI_STREAM)
-    accelerator = module(modules, "qlight_top_0", f"qlight:user:{ACCELERATOR_TYPE}:1.0", {})
-    interface(accelerator, "s_axi", "SLAVE", AXI_MEMORY)
-    interface(accelerator, "s_axis", "TARGET", AXI_STREAM)
-    interface(accelerator, "m_axis", "INITIATOR", AXI_STREAM)
-    for base, block, port in ((DMA_BASE, dma, "S_AXI_LITE"), (ACCELERATOR_BASE, accelerator, "s_axi")):
+    for base, block, port in blocks:
         registers(ranges, block, port, _MASTER, base, BLOCK_BYTES)
     return file_of(root)

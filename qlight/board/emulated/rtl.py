@@ -9,12 +9,12 @@ import numpy as np
 
 from qlight.board.emulated.memory import Memory
 from qlight.board.emulated.weight_ports import WeightPorts
+from qlight.engines import native_rtlsim
+from qlight.engines.rtlsim import Instance
 from qlight.hardware import registers
 from qlight.hardware.build import Build
 from qlight.hardware.units import Mvtu
 from qlight.intgraph.nodes import Array
-from qlight.targets import native_rtlsim
-from qlight.targets.rtlsim import Instance
 
 #: images that go through at a time, back to back
 _PIECE_IMAGES = 8

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qlight.board.environment import pynq_command
+from qlight.engines import native_rtlsim
 from qlight.errors import HardwareError, InputError
-from qlight.targets import native_rtlsim
 
 #: of the daemon: the client of pynq asks no other
 DAEMON_PORT = 7967

@@ -34,8 +34,8 @@ from qlight.intgraph import Graph, execute
 from qlight.targets.board import BoardTarget
 from tests.board.emulated.local_pynq import module
 from tests.board.fakes import until
+from tests.engines.test_rtlsim_streamed import FOLDING, GRAPH
 from tests.hardware.strategies import random_graph, random_images
-from tests.targets.test_rtlsim_streamed import FOLDING, GRAPH
 
 OTHER = random_graph(9, side=4)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from qlight.engines.native_rtlsim import find_verilator
 from qlight.errors import InputError
-from qlight.targets.native_rtlsim import find_verilator
 
 PAGE = Path(__file__).parents[3] / "docs" / "walkthrough.md"
 #: by the variables of its first block: a network that is hardly trained, and few queries

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from qlight.errors import InputError
 from qlight.evaluation.analysis import Network, gradients
 from qlight.targets import PackedTarget
+from tests.engines.networks import network_graph
 from tests.evaluation.analysis.cases import Linear, random_linear
 from tests.evaluation.helpers import random_images, tiny_network
-from tests.targets.networks import network_graph
 
 IMAGES = random_images(9)
 LABELS = torch.arange(9) % 5

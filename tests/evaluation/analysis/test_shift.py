@@ -19,10 +19,10 @@ from qlight.evaluation.analysis import Network, shift, unchanged_values
 from qlight.evaluation.intervals import wilson_interval
 from qlight.models import Classifier
 from qlight.targets import PackedTarget
+from tests.engines.networks import network_graph
 from tests.evaluation.analysis.cases import FGSM
 from tests.evaluation.helpers import QUIET, loader, trainer
 from tests.models.networks import classifier
-from tests.targets.networks import network_graph
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in (*QUIET, "ignore:The packed engine falls back to numpy")]
 

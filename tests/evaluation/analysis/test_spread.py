@@ -14,9 +14,9 @@ from qlight.errors import InputError
 from qlight.evaluation.analysis import Network, spread
 from qlight.evaluation.intervals import wilson_interval
 from qlight.targets import PackedTarget
+from tests.engines.networks import network_graph
 from tests.evaluation.analysis.cases import Linear, random_linear
 from tests.evaluation.helpers import random_images, tiny_network
-from tests.targets.networks import network_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:The packed engine falls back to numpy")
 IMAGES = 0.1 + 0.8 * random_images(20)

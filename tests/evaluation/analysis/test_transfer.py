@@ -23,10 +23,10 @@ from qlight.evaluation.analysis.kappa import best, candidates, check_kappas, var
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.intervals import wilson_interval
 from qlight.targets import PackedTarget
+from tests.engines.networks import network_graph
 from tests.evaluation.analysis.cases import CW, FGSM, Data, networks
 from tests.evaluation.helpers import QUIET, ExactNetwork, interrupted, trainer
 from tests.evaluation.test_resume import contents
-from tests.targets.networks import network_graph
 
 pytestmark = [pytest.mark.filterwarnings(text) for text in (*QUIET, "ignore:The packed engine falls back to numpy")]
 KAPPAS = (5.0, 50.0)
