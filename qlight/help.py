@@ -233,6 +233,7 @@ options:
   --dask ADDRESS               run on the workers of a dask scheduler that see the same folder (needs pip install 'qlight[study]')
   --archive FILE               of export and import
   --verdicts FILE              of report: also write the claims of the paper, ours against the paper's, as a Markdown page
+  --page FILE.md               of report: also write the results as a Markdown page, with its pictures in a folder of that name without .md
 """
 
 #: help of the verbs that are not LightningCLI's

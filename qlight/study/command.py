@@ -20,6 +20,7 @@ from qlight.study.planning import make_plan
 from qlight.study.progress import print_plan, print_share, print_times
 from qlight.study.report import PAGE, material_of, write
 from qlight.study.report.claims_page import claims_page
+from qlight.study.report.study_page import Place, write_page
 from qlight.study.run import InProcess, StudyError, local_processes, run
 from qlight.study.store import Spent, Store
 from qlight.study.task import Plan, Task
@@ -46,14 +47,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--only")
     parser.add_argument("--archive", type=Path)
     parser.add_argument("--verdicts", type=Path)
+    parser.add_argument("--page", type=Path)
     parser.add_argument("--dry-run", "--dry_run", action="store_true")
     options = parser.parse_args(arguments)
     if options.workers < 1 or options.threads < 1:
         raise InputError(f"Expected `--workers` and `--threads` from 1, but got {options.workers} and {options.threads}; leave them out.")
-    if (options.archive is not None) != (options.action in ("export", "import")) or (options.verdicts and options.action != "report"):
-        raise InputError(
-            "Expected `--archive FILE` with export and import, and `--verdicts FILE` with report, only; see `qlight study --help`."
-        )
+    _check_files(options)
     configuration = Configuration.load(options.study)
     plan = _chosen(make_plan(configuration), options.only)
     store = Store(options.out or Path("runs") / "study" / configuration.name)
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         if options.action == "status":
             print_times(plan, store)
     elif options.action == "report":
-        _report(plan, store, options)
+        _report(configuration, plan, store, options)
     elif options.action == "export":
         count = export(plan, store, options.archive)
         print(f"wrote {options.archive}: what {count} tasks measured, {options.archive.stat().st_size / 1024:.0f} KiB")
@@ -71,6 +70,23 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{taken} tasks are done by {options.archive}; {foreign} of it are of other networks, options or revisions")
     else:
         _run_here(plan, store, options)
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Files are given where they are written or read, and not two of one name."""
+    pages = [path for path in (options.verdicts, options.page) if path is not None]
+    if (options.archive is not None) != (options.action in ("export", "import")) or (pages and options.action != "report"):
+        raise InputError(
+            "Expected `--archive FILE` with export and import, and `--verdicts FILE` and `--page FILE` with report, only; "
+            "see `qlight study --help`."
+        )
+    if options.page is not None and options.page.suffix != ".md":
+        raise InputError(
+            f"Expected `--page` to be a file that ends in .md, but got {str(options.page)!r}; its pictures go to a folder of that name "
+            "without .md."
+        )
+    if len(pages) == 2 and pages[0].resolve() == pages[1].resolve():
+        raise InputError(f"Expected `--verdicts` and `--page` to be two files, but both are {str(options.page)!r}; name another.")
 
 
 def _run_here(plan: Plan, store: Store, options: argparse.Namespace) -> None:
@@ -83,8 +99,8 @@ def _run_here(plan: Plan, store: Store, options: argparse.Namespace) -> None:
         print(f"report: {store.result(plan.digest('report')) / 'report.html'}")
 
 
-def _report(plan: Plan, store: Store, options: argparse.Namespace) -> None:
-    """The report of what is done, beside the store's tasks; and the page of verdicts."""
+def _report(configuration: Configuration, plan: Plan, store: Store, options: argparse.Namespace) -> None:
+    """The report of what is done, beside the store's tasks; and the pages of verdicts and results."""
     if "report" not in {task.name for task in plan}:
         raise InputError("Expected `report` without --only, as it is of all that is done; leave it out.")
     folders = {task.name: store.result(plan.digest(task.name)) for task in plan if store.is_done(plan.digest(task.name))}
@@ -94,10 +110,15 @@ def _report(plan: Plan, store: Store, options: argparse.Namespace) -> None:
     folder = store.root / "report"
     write(told, done, folder)
     print(f"report: {folder / PAGE}, of {len(done)} of {len(needs)} tasks")
+    of = material_of(told, done)
     if options.verdicts is not None:
         with whole_file(options.verdicts) as part:
-            part.write_text(claims_page(material_of(told, done), options.study, len(needs)), encoding="utf-8")
+            part.write_text(claims_page(of, options.study, len(needs)), encoding="utf-8")
         print(f"verdicts: {options.verdicts}")
+    if options.page is not None:
+        place = Place(options.study, options.page, options.verdicts)
+        write_page(of, configuration, place)
+        print(f"page: {options.page}, its pictures in {place.pictures}")
 
 
 def _chosen(plan: Plan, only: str | None) -> Plan:

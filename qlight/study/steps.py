@@ -39,8 +39,13 @@ _LAST = "last.ckpt"
 
 def data_module(spec: Mapping[str, Any], **more: Any) -> L.LightningDataModule:
     """The data module of a specification, with further arguments."""
-    module, _, name = spec["class_path"].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**{**spec.get("init_args", {}), **more})
+    return data_class(spec["class_path"])(**{**spec.get("init_args", {}), **more})
+
+
+def data_class(path: str) -> type[L.LightningDataModule]:
+    """The class of data modules that a class_path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def make_trainer(folder: Path, **options: Any) -> L.Trainer:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from qlight.evaluation.records import Records
 from qlight.study.report import curves
-from qlight.study.report.heat_maps import colours
 from qlight.study.report.markup import Markup, element
-from qlight.study.report.plot import Line, chart, style
+from qlight.study.report.matrix import colours
+from qlight.study.report.plot import Chart, Line, style
 from qlight.study.summary import summary
 from tests.study.synthetic import NAMES
 
@@ -67,8 +67,8 @@ POINTS = st.lists(st.tuples(st.just(0.0) | st.floats(1e-4, 1e6), st.floats(0, 1)
 
 @given(POINTS, st.booleans(), st.booleans())
 def test_lines_stay_on_the_paper(points: list[tuple[float, float]], logarithmic: bool, steps: bool) -> None:
-    drawn = chart("c", "t", "x", "y", [Line("w2a32", points, steps)], logarithmic=logarithmic)
-    assert drawn == chart("c", "t", "x", "y", [Line("w2a32", points, steps)], logarithmic=logarithmic)
+    drawn = Chart("c", "t", "x", "y", [Line("w2a32", points, steps)], logarithmic).to_html()
+    assert drawn == Chart("c", "t", "x", "y", [Line("w2a32", points, steps)], logarithmic).to_html()
     (path,) = re.findall(r'<path d="([^"]*)" fill="none" stroke=', drawn)
     for pair in re.findall(r"[ML]([\d.-]+) ([\d.-]+)", path):
         assert 0 <= float(pair[0]) <= 340

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from qlight.files import whole_file
-from qlight.study.report import analyses, curves, defence, deployed, gallery, heat_maps, paper_tables, provenance, verdicts
+from qlight.study.report import analyses, attack_tables, curves, defence, deployed, gallery, heat_maps, paper_tables, provenance, verdicts
 from qlight.study.report.material import Material, Section
 from qlight.study.report.page import page
 from qlight.study.results import Results
 
 #: raised when the report says something else than before
-REVISION = 3
+REVISION = 4
 PAGE, TABLES = "report.html", "tables"
 
 _SECTIONS = (
     verdicts.section,
     paper_tables.section,
+    attack_tables.section,
     heat_maps.transfer_section,
     heat_maps.cosine_section,
     defence.section,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from qlight.study.report.heat_maps import Matrix
+from collections.abc import Mapping
+from typing import Any
+
 from qlight.study.report.markup import element, join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import NONE, Column, Table, number
+from qlight.study.report.matrix import Matrix
+from qlight.study.report.table import INTERVAL, NONE, Column, Table, number
 
+#: name of the table of every diagnostic of every network
+ALL_DIAGNOSTICS = "diagnostics-all"
 _STATUS = {"pass": "✓ pass", "fail": "✗ fail", "not applicable": "– n/a"}
 
 
@@ -15,7 +20,7 @@ def spread_section(of: Material) -> Section | None:
     content = of.results.json("spread", "spread.json")
     if content is None:
         return None
-    names = ("images", "accuracy", "variance", "95 %", "between classes", "between images", "ratio", "95 %")
+    names = ("images", "accuracy", "variance", INTERVAL, "between classes", "between images", "ratio", INTERVAL)
     rows = [
         (
             row["network"],
@@ -40,7 +45,7 @@ def spread_section(of: Material) -> Section | None:
     )
     columns = (
         *(Column(title, "head") for title in ("network", "h")),
-        *map(Column, ("images", "zero", "95 %", "median", "99 %", "largest", "largest gradient")),
+        *map(Column, ("images", "zero", INTERVAL, "median", "99 %", "largest", "largest gradient")),
     )
     rows = [
         (
@@ -81,7 +86,7 @@ def shift_section(of: Material) -> Section | None:
         title = f"{attack} from {source}, n = {', '.join(map(str, sizes))}"
         rows = [f"{_short(row['layer'])} {row['kind']}" for row in deepest]
         maps.append(Matrix(f"shift-{number_}", title, rows, networks, "layer", values, below).to_html())
-    names = ("bits", "values", "n", "unchanged", "95 %", "relative change", "fooled", "95 %")
+    names = ("bits", "values", "n", "unchanged", INTERVAL, "relative change", "fooled", INTERVAL)
     rows = tuple(
         (
             *(row[name] for name in ("source", "attack", "network", "layer", "kind")),
@@ -106,9 +111,7 @@ def shift_section(of: Material) -> Section | None:
 
 def diagnostics_section(of: Material) -> Section | None:
     """Whether a failure of attacks means robustness."""
-    found = {
-        task.partition("/")[2]: of.results.json(task, "diagnostics.json") for task in of.results.folders if task.startswith("diagnose/")
-    }
+    found = diagnosed(of)
     if not found:
         return None
     columns = (
@@ -118,7 +121,9 @@ def diagnostics_section(of: Material) -> Section | None:
         Column("passes"),
         Column("verdict", "text"),
     )
-    parts, tables = [paragraphs("Where an attack fails: is the network robust, or does it hide its gradients?")], []
+    glance = _glance(found)
+    text = "Where an attack fails: is the network robust, or does it hide its gradients?"
+    parts, tables = [paragraphs(text), glance.to_html()], [glance]
     for network, content in found.items():
         rows = tuple(
             (
@@ -133,7 +138,34 @@ def diagnostics_section(of: Material) -> Section | None:
         title = f"{network}: {content['images']} images, {content['correct']} right, eps {content['eps']:g}"
         tables.append(Table(f"diagnostics-{network}", title, columns, rows))
         parts += [element("h3", network), paragraphs(content["verdict"]), tables[-1].to_html()]
-    return Section("diagnostics", "Diagnostics", join(parts), tuple(tables))
+    return Section("diagnostics", "Diagnostics", join(parts), tuple(tables), text)
+
+
+def diagnosed(of: Material) -> dict[str, Any]:
+    """What the diagnostics say of each network."""
+    tasks = [task for task in of.results.folders if task.startswith("diagnose/")]
+    return {task.partition("/")[2]: of.results.json(task, "diagnostics.json") for task in tasks}
+
+
+def _glance(found: Mapping[str, Any]) -> Table:
+    """Every diagnostic of every network."""
+    asked = {each["name"]: each for content in found.values() for each in content["diagnostics"]}
+    columns = (Column("diagnostic", "head"), Column("passes"), *map(Column, found))
+    by_network = [{each["name"]: each for each in content["diagnostics"]} for content in found.values()]
+    rows = [
+        (name.replace("_", " "), f"{each['comparison']} {each['threshold']:g}", *(_figure(known.get(name)) for known in by_network))
+        for name, each in asked.items()
+    ]
+    sizes = ", ".join(f"{network} {content['correct']} of {content['images']}" for network, content in found.items())
+    note = f"{_STATUS['fail'][0]}: fails. Images that were right, of those looked at: {sizes}; attacks are judged on these."
+    return Table(ALL_DIAGNOSTICS, "All diagnostics", columns, tuple(rows), note)
+
+
+def _figure(of: Mapping[str, Any] | None) -> str:
+    """Its number, with a sign where it fails."""
+    if of is None or of["figure"] is None:
+        return NONE
+    return f"{of['figure']:.3g}" + (f" {_STATUS['fail'][0]}" if of["status"] == "fail" else "")
 
 
 def _ends(row, name: str) -> str:

@@ -23,7 +23,6 @@ def claims_page(of: Material, configuration: str, tasks: int) -> str:
         tasks: how many the study has.
     """
     found = verdicts(of)
-    counts = Counter(map(_said, found))
     done = f"All {tasks} tasks of the study have run." if not of.missing else f"**{tasks - len(of.missing)} of {tasks} tasks have run.**"
     lines = [
         "# The paper's claims, ours against the paper's",
@@ -40,7 +39,7 @@ def claims_page(of: Material, configuration: str, tasks: int) -> str:
         f"python -m qlight study run {configuration}                                # runs what has not",
         "```",
         "",
-        f"Of {len(found)} claims: " + ", ".join(f"{count} {said}" for said, count in sorted(counts.items())) + ".",
+        counted(found),
         "",
         "| claim | section | ours | conditions met | the paper's numbers |",
         "|---|---|---|---|---|",
@@ -49,6 +48,12 @@ def claims_page(of: Material, configuration: str, tasks: int) -> str:
     for each in found:
         lines += ["", *_claim(each, of.dataset, configuration)]
     return "\n".join(lines) + "\n"
+
+
+def counted(found: Sequence[Judged]) -> str:
+    """How many claims have which verdict, as a sentence."""
+    counts = Counter(map(_said, found))
+    return f"Of {len(found)} claims: " + ", ".join(f"{count} {said}" for said, count in sorted(counts.items())) + "."
 
 
 def _row(of: Judged, dataset: str) -> str:

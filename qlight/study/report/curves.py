@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from qlight.study.report.markup import Markup, element, join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.plot import Line, chart, legend
+from qlight.study.report.plot import Chart, Line, legend
 from qlight.study.report.table import html_list
 from qlight.study.results import Attacked
+
+EPS_TEXT = "The paper's attacks with other eps, step sizes in proportion: a line a network, over all images attacked."
 
 
 def section(of: Material) -> Section | None:
@@ -32,7 +34,9 @@ def _distortions(of: Material) -> Iterator[Markup]:
     charts = []
     for (target, preset, attack), found in groups.items():
         lines = [Line(each.network, _share(each, "l2"), steps=True) for each in found]
-        charts.append(chart(f"curve-l2-{target}-{preset}-{attack}", _title(found), "l2 distortion", "accuracy", _to_one_end(lines)))
+        charts.append(
+            Chart(f"curve-l2-{target}-{preset}-{attack}", _title(found), "l2 distortion", "accuracy", _to_one_end(lines)).to_html()
+        )
     yield element("div", *charts, class_="charts")
 
 
@@ -46,7 +50,7 @@ def _queries(of: Material) -> Iterator[Markup]:
             constant.append(f"{attack}, {preset} ({target}): {counts.pop()} queries for every image.")
         elif any(x > 0 for line in lines for x, _ in line.points):
             name = f"curve-queries-{target}-{preset}-{attack}"
-            charts.append(chart(name, _title(found), "queries (log)", "accuracy", _to_one_end(lines), logarithmic=True))
+            charts.append(Chart(name, _title(found), "queries (log)", "accuracy", _to_one_end(lines), logarithmic=True).to_html())
     if charts or constant:
         yield element("h3", "Accuracy against queries")
         yield paragraphs(
@@ -58,31 +62,37 @@ def _queries(of: Material) -> Iterator[Markup]:
 
 
 def _eps(of: Material) -> Iterator[Markup]:
-    charts = []
-    for attack, (images, lines) in _several_eps(of).items():
-        charts.append(chart(f"curve-eps-{attack}", f"{attack}, n = {images}", "eps (log)", "accuracy", lines, logarithmic=True))
-    diagnosed, sizes = [], []
+    several, diagnosed = eps_charts(of), _diagnosed(of)
+    if not several and diagnosed is None:
+        return
+    said = [EPS_TEXT] if several else []
+    if diagnosed is not None:
+        said.append("The diagnostics ran BIM with several, on the few images that each network has right: accuracy of these.")
+    yield element("h3", "Accuracy against eps")
+    yield paragraphs(" ".join(said))
+    yield element("div", *(each.to_html() for each in (*several.values(), *filter(None, [diagnosed]))), class_="charts")
+
+
+def eps_charts(of: Material) -> dict[str, Chart]:
+    """By attack, of those that ran with several eps."""
+    return {
+        attack: Chart(f"curve-eps-{attack}", f"{attack}, n = {images}", "eps (log)", "accuracy", lines, logarithmic=True)
+        for attack, (images, lines) in _several_eps(of).items()
+    }
+
+
+def _diagnosed(of: Material) -> Chart | None:
+    lines, sizes = [], []
     for task in of.results.folders:
         if task.startswith("diagnose/"):
             content = of.results.json(task, "diagnostics.json")
             if content["eps_curve"]:
-                diagnosed.append(Line(task.partition("/")[2], [(eps, 1 - success) for eps, success in content["eps_curve"]]))
+                lines.append(Line(task.partition("/")[2], [(eps, 1 - success) for eps, success in content["eps_curve"]]))
                 sizes.append(content["correct"])
-    if diagnosed:
-        most = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else str(sizes[0])
-        charts.append(
-            chart("curve-eps-diagnostics", f"BIM of the diagnostics, n = {most}", "eps (log)", "accuracy", diagnosed, logarithmic=True)
-        )
-    if not charts:
-        return
-    said = []
-    if len(charts) > bool(diagnosed):
-        said.append("The paper's attacks with other eps, step sizes in proportion: a line a network, over all images attacked.")
-    if diagnosed:
-        said.append("The diagnostics ran BIM with several, on the few images that each network has right: accuracy of these.")
-    yield element("h3", "Accuracy against eps")
-    yield paragraphs(" ".join(said))
-    yield element("div", *charts, class_="charts")
+    if not lines:
+        return None
+    n = f"{min(sizes)} to {max(sizes)}" if len(set(sizes)) > 1 else str(sizes[0])
+    return Chart("curve-eps-diagnostics", f"BIM of the diagnostics, n = {n}", "eps (log)", "accuracy", lines, logarithmic=True)
 
 
 def _several_eps(of: Material) -> Mapping[str, tuple[int, Sequence[Line]]]:

@@ -7,8 +7,11 @@ from typing import Any
 
 from qlight.study.report.markup import element, join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import NONE, Column, Table, number
+from qlight.study.report.table import INTERVAL, NONE, Column, Table, number
 from qlight.study.results import ADAPTIVE_TASK
+
+#: name of the table of every number of members that must agree
+TRADE_OFF = "ensemble-m"
 
 
 def section(of: Material) -> Section | None:
@@ -19,15 +22,14 @@ def section(of: Material) -> Section | None:
     first = adaptive or of.results.ensembles[-1]
     members = list(first["members"])
     tables = [*([_adaptive(adaptive)] if adaptive else []), *([_trade_off(of)] if of.results.ensembles else [])]
-    text = (
-        f"Members: {', '.join(members)}; a class is answered where {first['m']} of {len(members)} agree on it (equation 11). What the "
-        "paper measured stands in Tables 5 to 7 above. Below, what it names as its limit: an attack that knows the members and asks for "
-        "their agreement on a wrong class."
-    )
+    text = f"Members: {', '.join(members)}; a class is answered where {first['m']} of {len(members)} or more agree on it (equation 11)."
+    if adaptive is not None:
+        text += " The adaptive attack is what the paper names as the defence's limit: it knows the members and asks for their agreement."
     parts = [tables[0].to_html()] if adaptive else []
     if of.results.ensembles:
         parts.append(element("details", element("summary", tables[-1].title), tables[-1].to_html()))
-    return Section("ensemble", "Ensemble", join([paragraphs(text), *parts]), tuple(tables))
+    body = join([paragraphs(text, "What the paper measured stands in its Tables 5 to 7."), *parts])
+    return Section("ensemble", "Ensemble", body, tuple(tables), text)
 
 
 def _adaptive(content: Mapping[str, Any]) -> Table:
@@ -52,7 +54,7 @@ def _trade_off(of: Material) -> Table:
                     kappa = NONE if row["kappa"] is None else f"{row['kappa']:g}"
                     rows.append((attack, row["source"], str(m), kappa, *_shares(row)))
     columns = (*(Column(title, "head") for title in ("attack", "crafted on")), Column("m"), Column("kappa"), *_columns())
-    return Table("ensemble-m", "Every number of members that must agree", columns, tuple(rows), _MEANING)
+    return Table(TRADE_OFF, "Every number of members that must agree", columns, tuple(rows), _MEANING)
 
 
 def _shown(content: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
@@ -67,7 +69,7 @@ _MEANING = "PR: share of images that are answered (equation 12); accuracy: of th
 
 
 def _columns() -> tuple[Column, ...]:
-    return (Column("n"), *(Column(title, group=group) for group in ("PR", "accuracy", "d_acc") for title in ("measured", "95 %")))
+    return (Column("n"), *(Column(title, group=group) for group in ("PR", "accuracy", "d_acc") for title in ("measured", INTERVAL)))
 
 
 def _shares(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from qlight.study.deployed import CLEAN, PIXELS, RTLSIM
 from qlight.study.estimate import Estimate
 from qlight.study.report.markup import join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import Column, Table, interval, measured, number
+from qlight.study.report.table import INTERVAL, Column, Table, interval, measured, number
 from qlight.study.results import Attacked
 
 _TRAINED = "torch"
@@ -23,7 +23,7 @@ def section(of: Material) -> Section | None:
         "differences are deployed - trained, with 95 % intervals as of independent samples, so wider than they need be. Targets that the "
         f"study ran: {', '.join([*_targets(of), *(['rtlsim'] if _simulated(of) else [])])}."
     )
-    return Section("deployed", "Deployed", join([paragraphs(text), *(table.to_html() for table in tables)]), tuple(tables))
+    return Section("deployed", "Deployed", join([paragraphs(text), *(table.to_html() for table in tables)]), tuple(tables), text)
 
 
 def _targets(of: Material) -> list[str]:
@@ -50,9 +50,9 @@ def _accuracies(of: Material) -> list[Table]:
             *(Column(title, "head") for title in ("attack", "preset", "network")),
             Column("n"),
             *(Column(title, group="clean accuracy") for title in (_TRAINED, target)),
-            *(Column(title, group=f"under attack, {_TRAINED}") for title in ("acc", "95 %")),
-            *(Column(title, group=f"under attack, {target}") for title in ("acc", "95 %")),
-            *(Column(title, group="difference") for title in ("acc", "95 %")),
+            *(Column(title, group=f"under attack, {_TRAINED}") for title in ("acc", INTERVAL)),
+            *(Column(title, group=f"under attack, {target}") for title in ("acc", INTERVAL)),
+            *(Column(title, group="difference") for title in ("acc", INTERVAL)),
         )
         rows = []
         for trained, deployed in _pairs(of, target):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from qlight.study.estimate import Estimate
 from qlight.study.report.markup import Markup
 from qlight.study.report.table import Table
 from qlight.study.results import Results
-from qlight.study.steps import data_module
+from qlight.study.steps import data_class, data_module
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,14 @@ class Section:
         title: its heading.
         body: HTML.
         tables: those in it that get files of their own.
+        text: what it says before its tables, in words.
     """
 
     name: str
     title: str
     body: Markup
     tables: tuple[Table, ...] = ()
+    text: str = ""
 
 
 class Count(NamedTuple):
@@ -60,6 +63,12 @@ class Material:
     results: Results
     missing: tuple[str, ...] = ()
     _images: dict[int, Images] = field(default_factory=dict, repr=False)
+
+    @property
+    def data_name(self) -> str:
+        """Of the data: that of the data module, or of its file where it reads any."""
+        path = self.data.get("init_args", {}).get("path")
+        return self.data["class_path"].rpartition(".")[2] if path is None else PurePath(path).stem
 
     @property
     def measured(self) -> Mapping[Key, Estimate]:
@@ -100,5 +109,6 @@ class Material:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return tuple(getattr(data_module(self.data), "class_names", ()))
+        """Names of the classes: of the data module, or of the data set where its images come from a file of that name."""
+        named = self.data_name.casefold() == self.dataset.casefold()
+        return tuple(getattr(data_class(f"qlight.data.{self.dataset}" if named else self.data["class_path"]), "class_names", ()))

@@ -80,9 +80,8 @@ def _count(number: int, thing: str) -> str:
 def warnings(of: Material) -> list[str]:
     """Why the numbers beside the paper's are not of what the paper measured."""
     found = []
-    kind = of.data["class_path"].rpartition(".")[2]
-    if kind.casefold() != of.dataset.casefold():
-        found.append(f"The data are {kind}, not {of.dataset}.")
+    if of.data_name.casefold() != of.dataset.casefold():
+        found.append(f"The data are {of.data_name}, not {of.dataset}.")
     widths = dict.fromkeys(each.row["model"]["init_args"].get("width", 1.0) for each in of.results.attacked if each.target == "torch")
     for width in widths:
         if width != 1:

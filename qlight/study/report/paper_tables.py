@@ -7,7 +7,7 @@ from qlight.study.estimate import Estimate
 from qlight.study.paper import Cell, values
 from qlight.study.report.markup import element, join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import NONE, Column, Table, measured, number
+from qlight.study.report.table import INTERVAL, NONE, Column, Table, measured, number
 
 NUMBERS = (*range(2, 8), *range(17, 35))
 _FIXED = {
@@ -43,18 +43,17 @@ def section(of: Material) -> Section:
     """All of them, and the names of those that were not measured."""
     found = paper_tables(of)
     missing = [f"Table {table}" for table in NUMBERS if table not in found]
-    parts = [
-        paragraphs(
-            "A row a network; acc: share of images that stay right under attack, over all images attacked; l2 and linf: mean norms of the "
-            "perturbation over the examples that succeed, pixels in [0, 1]. 95 %: Wilson intervals of shares, normal ones of means, over "
-            f'images. "{NONE}": undefined, or not printed. n: images.'
-        )
-    ]
+    text = (
+        "A row a network; acc: share of images that stay right under attack, over all images attacked; l2 and linf: mean norms of the "
+        "perturbation over the examples that succeed, pixels in [0, 1]. 95 %: Wilson intervals of shares, normal ones of means, over "
+        f'images. "{NONE}": undefined, or not printed. n: images.'
+    )
+    parts = [paragraphs(text)]
     for table in found.values():
         parts.append(table.to_html())
     if missing:
         parts += [element("h3", "Not measured in this study"), paragraphs(", ".join(missing) + ".")]
-    return Section("tables", "The paper's tables", join(parts), tuple(found.values()))
+    return Section("tables", "The paper's tables", join(parts), tuple(found.values()), text)
 
 
 def title_of(table: int, cells: list[Cell]) -> str:
@@ -74,12 +73,13 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
     columns = [
         *([Column("attack", "head")] if table not in (2, 6) else []),
         Column(named if table != 6 else "images of", "head"),
+        *([Column(title, group="bits") for title in ("weights", "activations")] if table == 2 else []),
         Column("n"),
         *([Column("kappa")] if transferred else []),
         *(
             Column(title, kind, metric)
             for metric in metrics
-            for title, kind in (("measured", "number"), ("95 %", "number"), ("paper", "paper"))
+            for title, kind in (("measured", "number"), (INTERVAL, "number"), ("paper", "paper"))
         ),
     ]
     rows, left = [], []
@@ -95,6 +95,7 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
         row = [
             *([attack] if table not in (2, 6) else []),
             "test set" if table == 6 else shown,
+            *(_bits(target) if table == 2 else []),
             NONE if count is None else str(count.images),
         ]
         if transferred:
@@ -108,6 +109,16 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
     return Table(f"table-{table:02}", f"Table {table}. {title_of(table, cells)}", tuple(columns), tuple(rows), note)
 
 
+def _bits(network: str) -> tuple[str, str]:
+    """Of its weights and activations.
+
+    >>> _bits("w2a32"), _bits("float")
+    (('2', '32'), ('32', '32'))
+    """
+    weights, _, activations = network.removeprefix("w").partition("a") if network.startswith("w") else ("32", "a", "32")
+    return weights, activations
+
+
 def _outcomes(of: Material, cells: list[Cell]) -> Table | None:
     """Table 5: a row an outcome and source."""
     columns = (
@@ -115,7 +126,7 @@ def _outcomes(of: Material, cells: list[Cell]) -> Table | None:
         Column("source", "head"),
         Column("n"),
         Column("measured"),
-        Column("95 %"),
+        Column(INTERVAL),
         Column("paper", "paper"),
     )
     sizes = _sizes(of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qlight.study.report.markup import Markup, element, join
@@ -41,48 +41,68 @@ def style(network: str) -> tuple[str, str | None]:
     return _COLOURS["32"], None
 
 
-def chart(name: str, title: str, x_label: str, y_label: str, lines: Sequence[Line], *, logarithmic: bool = False) -> Markup:
-    """A chart with y from 0 to 1, as a figure.
+@dataclass(frozen=True)
+class Chart:
+    """A chart with y from 0 to 1.
 
-    Args:
+    Attributes:
         name: id of the figure.
+        title: above it.
+        x_label, y_label: of the axes.
+        lines: drawn one over the other.
         logarithmic: of the x axis; points at 0 are then left out.
     """
-    xs = [x for line in lines for x, _ in line.points if x > 0 or not logarithmic]
-    low = min(xs, default=1.0) if logarithmic else 0.0
-    high = max([*xs, low * 1.01, 1e-9])
-    ends = (math.log10(low), math.log10(high)) if logarithmic else (low, high)
-    marks = _powers(low, high) if logarithmic else _round_marks(high)
 
-    def across(x: float) -> float:
-        share = ((math.log10(x) if logarithmic else x) - ends[0]) / (ends[1] - ends[0])
-        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    lines: Sequence[Line]
+    logarithmic: bool = False
 
-    parts = [*_grid(marks, across), _axis(x_label, y_label)]
-    for line in lines:
-        points = [point for point in line.points if point[0] > 0 or not logarithmic]
-        colour, dashes = style(line.name)
-        parts.append(
-            element(
-                "path",
-                element("title", line.name),
-                d=_path([(across(x), _up(y)) for x, y in points], line.steps),
-                fill="none",
-                stroke=colour,
-                stroke_width="2.5" if line.name == "float" else "1.8",
-                stroke_dasharray=dashes,
-            )
-        )
-    drawing = element("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_labelledby=f"{name}-title")
-    return element("figure", element("figcaption", title, id=f"{name}-title"), drawing, id=name, class_="chart")
+    #: width and height of the drawing
+    size = (_WIDTH, _HEIGHT)
+
+    def to_html(self) -> Markup:
+        """A figure."""
+        drawing = element("svg", self.plot(), viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_labelledby=f"{self.name}-title")
+        return element("figure", element("figcaption", self.title, id=f"{self.name}-title"), drawing, id=self.name, class_="chart")
+
+    def plot(self) -> Markup:
+        """Axes and lines, as elements of SVG."""
+        across, marks = self._across()
+        parts = [*_grid(marks, across), _axis(self.x_label, self.y_label)]
+        for line in self.lines:
+            points = [(across(x), _up(y)) for x, y in line.points if x > 0 or not self.logarithmic]
+            width = "2.5" if line.name == "float" else "1.8"
+            parts.append(stroke(line.name, _path(points, line.steps), width, element("title", line.name)))
+        return join(parts)
+
+    def _across(self) -> tuple[Callable[[float], float], Sequence[float]]:
+        """Where an x is on the paper, and what is marked on the axis."""
+        xs = [x for line in self.lines for x, _ in line.points if x > 0 or not self.logarithmic]
+        low = min(xs, default=1.0) if self.logarithmic else 0.0
+        high = max([*xs, low * 1.01, 1e-9])
+        ends = (math.log10(low), math.log10(high)) if self.logarithmic else (low, high)
+
+        def across(x: float) -> float:
+            share = ((math.log10(x) if self.logarithmic else x) - ends[0]) / (ends[1] - ends[0])
+            return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+        return across, _powers(low, high) if self.logarithmic else _round_marks(high)
+
+
+def stroke(name: str, d: str, width: str, *children: Markup) -> Markup:
+    """A path as a network's lines are drawn."""
+    colour, dashes = style(name)
+    return element("path", *children, d=d, fill="none", stroke=colour, stroke_width=width, stroke_dasharray=dashes)
 
 
 def legend(networks: Sequence[str]) -> Markup:
     """How each network is drawn."""
     items = []
     for network in networks:
-        colour, dashes = style(network)
-        line = element("path", d="M0 6H34", fill="none", stroke=colour, stroke_width="2.5", stroke_dasharray=dashes)
+        line = stroke(network, "M0 6H34", "2.5")
         items.append(element("li", element("svg", line, viewBox="0 0 34 12", aria_hidden="true"), network))
     return element("ul", *items, class_="legend")
 
@@ -105,7 +125,7 @@ def _up(y: float) -> float:
     return _TOP + (1 - y) * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def _grid(marks: Sequence[float], across) -> list[Markup]:
+def _grid(marks: Sequence[float], across: Callable[[float], float]) -> list[Markup]:
     parts = []
     for tenth in (0, 2, 4, 6, 8, 10):
         y = f"{_up(tenth / 10):.1f}"

@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qlight.study.estimate import Estimate
 from qlight.study.report.markup import join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import NONE, Column, Table, html_list, measured
+from qlight.study.report.table import INTERVAL, NONE, Column, Table, html_list, measured
 
 
 def section(of: Material) -> Section:
     """Versions, hashes, numbers of images and parameters."""
-    facts = [f"Seed: {of.seed}"]
-    facts.append(f"Data: {of.data['class_path']}({_arguments(of.data.get('init_args', {}))})")
-    facts += [f"Version of {name}: {', '.join(found)}" for name, found in _versions(of).items()]
     tables = [table for table in (_networks(of), _attacks(of)) if table.rows]
     text = "Results are kept under hashes of all that they depend on; the same study gives this page with the same bytes."
-    parts = [paragraphs(text), html_list(facts), *(table.to_html() for table in tables)]
-    return Section("provenance", "Provenance", join(parts), tuple(tables))
+    parts = [paragraphs(text), html_list(facts(of)), *(table.to_html() for table in tables)]
+    return Section("provenance", "Provenance", join(parts), tuple(tables), text)
+
+
+def facts(of: Material) -> list[str]:
+    """Seed, data and versions."""
+    found = [f"Seed: {of.seed}", f"Data: {of.data['class_path']}({_arguments(of.data.get('init_args', {}))})"]
+    return found + [f"Version of {name}: {', '.join(versions)}" for name, versions in _versions(of).items()]
 
 
 def missing_section(of: Material) -> Section | None:
     """What of the study did not run."""
     if not of.missing:
         return None
-    kinds: dict[str, list[str]] = {}
-    for task in of.missing:
-        kind, _, last = task.rpartition("/")
-        kinds.setdefault(kind, []).append(last)
-    items = [f"{kind}: {', '.join(names)}" if kind else ", ".join(names) for kind, names in kinds.items()]
     text = "Tasks of this study that were not done when the report was written. What needs them is left out above, or a dash."
-    return Section("missing", "Not run", join([paragraphs(text), html_list(items)]))
+    items = html_list(by_kind(of.missing, [*of.results.folders, *of.missing]))
+    return Section("missing", "Not run", join([paragraphs(text), items]))
+
+
+def by_kind(left: Iterable[str], tasks: Iterable[str]) -> list[str]:
+    """What is left of tasks, a line a kind: its name, and the names of its tasks where it is not all of them.
+
+    >>> by_kind(["transfer/CW", "pixels/paper/CW"], ["transfer/CW", "transfer/FGSM", "pixels/paper/CW"])
+    ['transfer: CW', 'pixels/paper']
+    """
+    kinds, everything = _kinds(left), _kinds(tasks)
+    return [kind if len(names) == len(everything[kind]) else f"{kind}: {', '.join(names)}" for kind, names in kinds.items()]
+
+
+def _kinds(tasks: Iterable[str]) -> dict[str, list[str]]:
+    """The names of tasks without their last parts, with these."""
+    kinds: dict[str, list[str]] = {}
+    for task in tasks:
+        kind, _, last = task.rpartition("/")
+        kinds.setdefault(kind or last, []).append(last)
+    return kinds
 
 
 def _networks(of: Material) -> Table:
@@ -49,7 +68,7 @@ def _networks(of: Material) -> Table:
                 graph,
             )
         )
-    columns = (Column("network", "head"), *map(Column, ("right", "accuracy", "95 %")), Column("SHA-256 of the network", "text"),
+    columns = (Column("network", "head"), *map(Column, ("right", "accuracy", INTERVAL)), Column("SHA-256 of the network", "text"),
                Column("hash of its integer graph", "text"))  # fmt: skip
     return Table("networks", "Networks", columns, tuple(rows))
 
@@ -78,8 +97,12 @@ def _attacks(of: Material) -> Table:
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
-    """name=value of numbers, names and truth values; paths are of one machine and left out."""
-    kept = {name: value for name, value in values.items() if not (isinstance(value, str) and ("/" in value or "\\" in value))}
+    """name=value of numbers, names and truth values; of paths, which are of one machine, the last part.
+
+    >>> _arguments({"path": "/data/cifar10.npz", "limit": 100})
+    'path=cifar10.npz, limit=100'
+    """
+    kept = {name: re.split(r"[/\\]", value)[-1] if isinstance(value, str) else value for name, value in values.items()}
     return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in kept.items())
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from textwrap import wrap
 
 from qlight.study.estimate import Estimate
 from qlight.study.report.markup import Markup, element, join
 
 #: what stands where there is no value, as in the paper's Appendix C
 NONE = "-"
+#: head of the column with the interval of the numbers to its left
+INTERVAL = "95 %"
+#: letters in a line of the heads of narrow tables
+_HEAD = 12
 _TEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\^{}"}
 _TEX |= {"\\": r"\textbackslash{}", "<": r"$<$", ">": r"$>$", "✓": "", "✗": "", "–": "--"}
 
@@ -83,12 +88,35 @@ class Table:
                 ),
             )
 
-    def to_markdown(self) -> str:
-        """A heading, the table and the note."""
-        escaped = [[text.replace("|", r"\|") for text in row] for row in ([c.full for c in self.columns], *self.rows)]
-        rule = ["---:" if column.kind in ("number", "paper") else "---" for column in self.columns]
+    def to_markdown(self, level: int = 1) -> str:
+        """A heading of this level, the table and the note."""
+        columns, rows = self.columns, self.rows
+        return self._markdown(level, [column.full for column in columns], columns, rows)
+
+    def to_narrow_markdown(self, level: int = 1) -> str:
+        """The same for a page: groups of heads above their heads, and intervals in a second line of the cells that they belong to.
+
+        Args:
+            level: of the heading; 0: none.
+        """
+        alone = [place for place, column in enumerate(self.columns) if column.title != INTERVAL]
+        columns = [self.columns[place] for place in alone]
+        heads = ["<br>".join((*wrap(column.group, _HEAD), *wrap(column.title, _HEAD))) for column in columns]
+        rows = [tuple(self._narrow(row, place) for place in alone) for row in self.rows]
+        return self._markdown(level, heads, columns, rows)
+
+    def _narrow(self, row: Sequence[str], place: int) -> str:
+        """A cell, the interval that stands to its right in a second line; numbers do not break."""
+        text = row[place].replace(" ", "&nbsp;") if self.columns[place].kind == "number" else row[place]
+        known = place + 1 < len(row) and self.columns[place + 1].title == INTERVAL and row[place + 1] != NONE
+        return f"{text}<br><small>{row[place + 1]}</small>" if known else text
+
+    def _markdown(self, level: int, heads: Sequence[str], columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+        escaped = [[text.replace("|", r"\|") for text in row] for row in (heads, *rows)]
+        rule = ["---:" if column.kind in ("number", "paper") else "---" for column in columns]
         lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
-        return "\n".join([f"# {self.title}", "", *lines, *(["", self.note] if self.note else [])]) + "\n"
+        title = [f"{'#' * level} {self.title}", ""] if level else []
+        return "\n".join([*title, *lines, *(["", self.note] if self.note else [])]) + "\n"
 
     def to_latex(self) -> str:
         """A table environment for \\usepackage{booktabs}."""

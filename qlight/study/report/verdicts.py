@@ -10,7 +10,7 @@ from qlight.study.claims import CLAIMS
 from qlight.study.estimate import NOT_REPRODUCED, REPRODUCED, UNDECIDED, Condition, verdict
 from qlight.study.report.markup import Markup, element, join, paragraphs
 from qlight.study.report.material import Material, Section
-from qlight.study.report.table import NONE, Column, Table, measured, number
+from qlight.study.report.table import INTERVAL, NONE, Column, Table, measured, number
 from qlight.study.results import ADAPTIVE_TASK
 
 NOT_MEASURED = "not measured"
@@ -73,7 +73,9 @@ def _claim(of: Judged, dataset: str) -> Markup:
         parts.append(element("p", f"Not measured: {missing(of)}."))
     if any(condition.known for condition in of.conditions):
         table = _conditions([of], dataset, f"claim-{claim.name}-conditions")
-        parts.append(element("details", element("summary", f"{met(of)} conditions reproduced: numbers"), table.to_html()))
+        unknown = sum(not condition.known for condition in of.conditions)
+        said = f"{met(of)} conditions reproduced{f', {unknown} not measured' if unknown else ''}: numbers"
+        parts.append(element("details", element("summary", said), table.to_html()))
     parts.append(element("p", element("code", command(of)), class_="command"))
     return element("article", *parts, id=f"claim-{claim.name}")
 
@@ -118,7 +120,7 @@ def _conditions(found: Sequence[Judged], dataset: str, name: str = "claims-condi
     columns = (
         *([] if alone else [Column("claim", "head")]),
         Column("what", "head"),
-        *map(Column, ("value", "95 %", "limit")),
+        *map(Column, ("value", INTERVAL, "limit")),
         Column("verdict", "words"),
         Column("paper", "paper"),
     )
