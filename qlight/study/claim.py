@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from qlight.study.estimate import UNKNOWN, Condition, Estimate, verdict
+from qlight.study.estimate import NOT_REPRODUCED, UNKNOWN, Condition, Estimate, verdict
 from qlight.study.paper import printed, values
 
 FLOAT = "float"
@@ -100,8 +100,9 @@ class Judged:
 
     @property
     def verdict(self) -> str | None:
-        """None where a number is missing."""
-        return None if self.missing else verdict(self.conditions)
+        """None where a number is missing that may change it: a condition that fails decides without the others."""
+        found = verdict([condition for condition in self.conditions if condition.known])
+        return None if self.missing and found != NOT_REPRODUCED else found
 
 
 @functools.cache

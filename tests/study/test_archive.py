@@ -12,6 +12,8 @@ import pytest
 from qlight.errors import InputError
 from qlight.study import Plan, Store, Task
 from qlight.study.archive import FORMAT, export, take
+from qlight.study.configuration import Configuration
+from qlight.study.planning import make_plan
 from qlight.study.report import PAGE, write
 from qlight.study.store import Spent
 from tests.study.synthetic import OPTIONS, Study
@@ -118,3 +120,12 @@ def test_what_is_no_archive_is_refused(study: tuple[Plan, Store], tmp_path: Path
 def test_a_file_that_is_not_there(study: tuple[Plan, Store], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         take(study[0], Store(tmp_path / "store"), tmp_path / "nothing")
+
+
+def test_the_results_that_come_with_qlight_are_of_its_study(tmp_path: Path) -> None:
+    """A changed configuration, network or revision of a step asks for new ones."""
+    folder = Path(__file__).parents[2] / "configs/study"
+    plan = make_plan(Configuration.load(folder / "small.yaml"))
+    taken, foreign = take(plan, Store(tmp_path), folder / "small.results.xz")
+    assert taken > 0
+    assert foreign == 0

@@ -51,6 +51,18 @@ def test_measured_by_few_images_it_is_undecided() -> None:
         assert judged.verdict == (None if judged.missing else UNDECIDED), claim.name
 
 
+def test_one_condition_that_fails_decides_before_all_are_measured() -> None:
+    printed, (claim,) = printed_numbers("CIFAR10"), [each for each in CLAIMS if each.name == "weights-alone"]
+    asked = claim.judge("CIFAR10", printed).asked
+    first = claim.judge("CIFAR10", {}).conditions[0]
+    some = {key: printed[key] for key in asked[:2]}
+    assert claim.judge("CIFAR10", some).verdict is None, first.what
+    some[asked[1]] = Estimate.exact(1.0 if some[asked[1]].value < 0.5 else 0.0)
+    judged = claim.judge("CIFAR10", some)
+    assert judged.missing
+    assert judged.verdict == NOT_REPRODUCED
+
+
 def test_what_the_paper_does_not_print_can_be_measured() -> None:
     measured = dict(printed_numbers("CIFAR10"))
     measured |= {Key("none", name, name, "logit_variance"): Estimate(10.0, 9.5, 10.5) for name in NAMES}
