@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
 from qlight.errors import InputError
 from qlight.files import whole_file
+from qlight.options import OptionParser
 from qlight.study.archive import export, take
 from qlight.study.configuration import Configuration
 from qlight.study.planning import make_plan
@@ -26,18 +26,13 @@ from qlight.study.store import Spent, Store
 from qlight.study.task import Plan, Task
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"Expected `study ACTION FILE`, but: {message}; see `python -m qlight study --help`.")
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run a study, say what of it is done, report that, or carry its numbers to another machine.
 
     Raises:
         InputError: bad input, or a task that failed.
     """
-    parser = _Parser(prog="python -m qlight study", add_help=False)
+    parser = OptionParser("study", "`study ACTION FILE`")
     parser.add_argument("action", choices=("run", "status", "report", "export", "import"))
     parser.add_argument("study")
     parser.add_argument("--out", type=Path)
