@@ -13,7 +13,8 @@ all of them; printed are medians of seconds an image (ZOO: milliseconds a query)
 * BIM is torchattacks' class in both cases: qlight has none of its own.
 * CW without abort runs `--cw-search` of its search steps, all of 100 iterations: every one takes the same time.
 * SPSA: the paper's 128 evaluations a step; torchattacks spends 256 for its 128 samples. `SPSA strong` stops at success.
-* ZOO: qlight computes only the probes that can change something, see `ZOO`; all count as queries.
+* ZOO: qlight computes only the probes that can change something, and where activations are real only the differences that they make, see
+  `ZOO`; all count as queries. `qlight, no filter` is the same attack by whole forward passes.
 
 A peer that is not installed is left out. adv-lib imports visdom and git; where these cannot be installed, empty modules of these names do.
 """

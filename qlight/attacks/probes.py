@@ -11,14 +11,17 @@ from qlight.attacks.asking import AskingAttack
 
 #: images n x C x H x W, coordinates int64 n x k, pixels n x s x k -> bool n x s x k: whether that change leaves the logits as they are
 Unaffected = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: images n x C x H x W, which of them int64 m, coordinates int64 m, pixels m x s -> m x s x classes: by how much that changes the logits
+Differences = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def probed_logits(
-    attack: AskingAttack, points: Tensor, chosen: Tensor, probes: Tensor, unaffected: Unaffected | None
+    attack: AskingAttack, points: Tensor, chosen: Tensor, probes: Tensor, unaffected: Unaffected | None, differences: Differences | None
 ) -> tuple[Tensor, Tensor]:
     """Logits of each point and of its probes, n x (1 + s k) x classes, and how many images were computed for each point, int64, n.
 
-    Probes that change nothing are not computed: they get the logits of their point.
+    Probes that change nothing are not computed: they get the logits of their point. With `differences` all are computed, and are in
+    float64, as the logits of their point plus the difference.
 
     Args:
         attack: whose model is asked.
@@ -26,10 +29,15 @@ def probed_logits(
         chosen: the values that are probed, int64, n x k.
         probes: what they are set to, n x s x k.
         unaffected: which probes change nothing; None: none is known to.
+        differences: by how much they change the logits; None: only the logits of whole images are known.
     """
     probes = probes.to(points.dtype)
     count, values = len(points), probes.flatten(1)
     width = values.shape[1]
+    if unaffected is None and differences is not None:
+        here = attack.logits(points).double()[:, None]
+        outputs = torch.cat([here, here + _differences(attack, points, chosen, probes, differences)], 1)
+        return outputs, torch.full((count,), 1 + width, device=points.device)
     if unaffected is None:
         asked = torch.arange(values.numel(), device=points.device)
         computed = torch.full((count,), 1 + width, device=points.device)
@@ -61,3 +69,16 @@ def _changed_logits(attack: AskingAttack, points: Tensor, which: Tensor, where: 
         return attack.outputs(rows)
 
     return attack.in_pieces(ask, which, where, value)[0]
+
+
+def _differences(attack: AskingAttack, points: Tensor, chosen: Tensor, probes: Tensor, differences: Differences) -> Tensor:
+    """By how much the probes change the logits: n x s k x classes."""
+
+    def ask(image: Tensor, coordinates: Tensor, pixels: Tensor) -> tuple[Tensor]:
+        own, which = image.unique(return_inverse=True)
+        return (differences(points[own], which, coordinates, pixels),)
+
+    count, _, width = probes.shape
+    image = torch.arange(count, device=points.device).repeat_interleave(width)
+    changes = attack.in_pieces(ask, image, chosen.flatten(), probes.transpose(1, 2).flatten(0, 1))[0]
+    return changes.unflatten(0, (count, width)).transpose(1, 2).flatten(1, 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from qlight.attacks.counter_random import random_order
 from qlight.attacks.importance import importance, weighted_order
 from qlight.attacks.per_image import PerImageAttack, State, column
-from qlight.attacks.probes import Unaffected, probed_logits
+from qlight.attacks.probes import Differences, Unaffected, probed_logits
 from qlight.errors import InputError, nearest
 
 Solver = Literal["adam", "newton"]
@@ -53,6 +53,13 @@ class ZOO(PerImageAttack):
     `qlight.models.first_layer`. ZOO then computes only the other probes and takes the logits of the current point for these, which is
     what the model would have returned. They count as queries all the same; `report.forwards` counts what was computed.
 
+    Nor does a network with ReLU need a whole forward pass for each probe, as one value reaches only a small part of its feature maps. A
+    model that computes just these says it through `differences` (images n x C x H x W, which of them: int64 m, coordinates: int64 m,
+    pixels m x s -> m x s x classes: the logits with one value replaced, minus the image's own; None where it cannot now); see
+    `qlight.models.differences`. ZOO then forwards only the current point, and adds these in float64: the differences that it takes are
+    free of the rounding of the logits, and its course that of exact arithmetic rather than, bit for bit, that of whole forward passes.
+    Queries and `report.forwards` count as if each probe were an image.
+
     Args:
         model: images in [0, 1] -> logits.
         c: first weight of F against the squared l2 distance.
@@ -70,10 +77,11 @@ class ZOO(PerImageAttack):
         skip_misclassified: as the paper did, do not attack images that are misclassified already: one query finds out, and they are
             returned clean as failures. Where targeted the true classes are not known, so nothing is skipped.
         importance: draw coordinates more often in regions that have moved; see `qlight.attacks.importance`.
-        filter: skip probes which the model proves to change nothing; see above. Not where torchattacks normalizes images.
+        filter: skip probes which the model proves to change nothing, and ask it for differences; see above. Not where torchattacks
+            normalizes images.
         seed: of the random coordinates; they depend on it, on the image's index and on the iteration alone (and, with `importance`, on
             the image's course so far).
-        max_rows: the largest number of images in one forward pass.
+        max_rows: the largest number of images in one forward pass, or of coordinates that `differences` is asked for.
         query_budget: queries an image may take; None: no limit. At least one iteration's.
 
     Raises:
@@ -136,10 +144,15 @@ class ZOO(PerImageAttack):
 
     def _unaffected(self) -> Unaffected | None:
         """What tells that probes change nothing, or None."""
-        if not self.filter or self.normalization_used is not None:
-            return None
-        offered: Any = getattr(self.model, "unaffected", None)
-        return offered  # type: ignore[no-any-return]
+        return self._offered("unaffected")
+
+    def _differences(self) -> Differences | None:
+        """What tells by how much probes change the logits, or None."""
+        return self._offered("differences")
+
+    def _offered(self, name: str) -> Any:
+        """What the model says of its probes, or None."""
+        return getattr(self.model, name, None) if self.filter and self.normalization_used is None else None
 
     def may_finish(self, age: int) -> bool:
         # after its first iteration where the image is skipped; else a search step takes at least one iteration
@@ -209,7 +222,7 @@ class ZOO(PerImageAttack):
         place, moved = origin.gather(1, chosen)[:, None], modifier.gather(1, chosen)[:, None]
         sides = torch.cat([moved + self.h, moved - self.h], 1)  # n x 2 x coordinates
         points = self._pixels(origin, modifier).to(state["image"].dtype).view_as(state["image"])
-        outputs, computed = probed_logits(self, points, chosen, self._pixels(place, sides), self._unaffected())
+        outputs, computed = probed_logits(self, points, chosen, self._pixels(place, sides), self._unaffected(), self._differences())
         state["forwards"] = state["forwards"] + computed
         state["queries"] = state["queries"] + self.rows_per_image
 

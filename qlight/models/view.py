@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from qlight.errors import InputError
 from qlight.models.blocks import ConvBlock
+from qlight.models.differences import Differences
 from qlight.models.first_layer import FirstLayer
 from qlight.models.frozen import FrozenBlocks, FrozenConv2d, FrozenLinear, can_freeze
 from qlight.models.network import PaperNetwork
@@ -79,6 +80,7 @@ class NetworkView(nn.Module):
         block = network.features[0]
         block = block[0] if isinstance(block, FrozenBlocks) else block
         self.first = None if activation is None else FirstLayer(block.get_submodule("conv"), block.get_submodule("norm"), activation)
+        self._differences = Differences(network) if Differences.fits(network) else None
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images.to(memory_format=torch.channels_last) if images.dim() == 4 else images)
@@ -92,6 +94,12 @@ class NetworkView(nn.Module):
         """`FirstLayer.unaffected` of this network, or None where it does not hold; see there."""
         first: FirstLayer | None = self.first
         return first.unaffected if first is not None and first.holds() else None
+
+    @property
+    def differences(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None:
+        """`Differences` of this network's logits, or None where they are not known; see there."""
+        differences: Differences | None = self._differences
+        return differences if differences is not None and differences.holds() else None
 
 
 def _frozen(module: nn.Module, fuse: bool) -> nn.Module:
