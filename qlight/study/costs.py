@@ -16,6 +16,8 @@ _WIDTH = 0.25
 _ZOO_STEP = 206
 #: of a whole pass: what ZOO's filter knows about quantized networks it does not compute, of others only what a probe reaches
 _ZOO_SHARE = {True: 0.2, False: 0.3}
+#: a probe moves a pixel by at most h / 2, which is seldom another of 8 bits; the answer is known otherwise
+_ZOO_NEW = 255 / 2
 #: CW's search and steps end early for most images, where they may
 _CW_ABORTS = 0.12
 #: an attack that leaves an image once it is fooled needs a small part of its steps
@@ -66,7 +68,8 @@ def attack_cost(attack: Mapping[str, Any], images: int, network: str, *, packed:
     if kind == "SPSA":
         price = each * of.get("evaluations", 1) * (_STOPS if of.get("early_stop") else 1.0)
     elif kind == "ZOO":
-        price = each * _ZOO_STEP * (_ZOO_SHARE[quantized] if quantized or not packed else 1.0)
+        share = min(1.0, _ZOO_NEW * of.get("h", 1e-4)) if packed else _ZOO_SHARE[quantized]
+        price = each * _ZOO_STEP * share
     else:
         price = _GRADIENT[quantized]
         if kind == "CarliniWagnerL2" and of.get("abort_early", True):
