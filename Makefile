@@ -32,7 +32,7 @@ quickstart: install  ## train a float and a binary network, attack both, print a
 	$(BIN)/python -m qlight quickstart
 
 test: install lint $(DOCS_INSTALLED)  ## lint, types, doctests and all tests, slow ones too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow or not slow' --durations=15 -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not thorough' --durations=15 -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## doctests and the fast tests
 	$(BIN)/python -m pytest

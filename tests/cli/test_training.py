@@ -106,7 +106,12 @@ def test_killed_run_resumes_to_the_same_weights(arrays: Path, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "compiled", "rel"),
-    [("64-true", "false", 1e-6), ("64-true", "true", 1e-6), ("32-true", "false", 1e-2), ("bf16-mixed", "false", 5e-2)],
+    [
+        ("64-true", "false", 1e-6),
+        pytest.param("64-true", "true", 1e-6, marks=pytest.mark.thorough),
+        pytest.param("32-true", "false", 1e-2, marks=pytest.mark.thorough),
+        pytest.param("bf16-mixed", "false", 5e-2, marks=pytest.mark.thorough),
+    ],
 )
 def test_two_processes_train_as_one(arrays: Path, tmp_path: Path, qlight: Any, precision: str, compiled: str, rel: float) -> None:
     """The global batch, its batch-norm statistics and its mean gradient are the same, so loss and accuracy are, but for rounding."""

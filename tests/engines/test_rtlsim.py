@@ -193,7 +193,10 @@ def test_networks_of_the_paper(weights: int, activations: int, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("weights", "activations"), [(1, 1), (2, 2), (4, 4), (2, 32)])
+@pytest.mark.parametrize(
+    ("weights", "activations"),
+    [pytest.param(1, 1, marks=pytest.mark.thorough), (2, 2), pytest.param(4, 4, marks=pytest.mark.thorough), (2, 32)],
+)
 def test_lowered_networks(weights: int, activations: int, tmp_path: Path) -> None:
     from qlight.lowering import lower
     from tests.models.networks import classifier

@@ -14,7 +14,7 @@ from hw.tb.mutants import MUTANTS, Mutant, detect
 EVERY = {"mvtu": 3, "pool": 3}
 
 #: every fourth fault: each is a simulator to build; `python -m hw.tb.mutants` or QLIGHT_ALL_SHAPES=1: all of them
-SHOWN = MUTANTS if os.environ.get("QLIGHT_ALL_SHAPES") else MUTANTS[::4]
+SHOWN = MUTANTS if os.environ.get("QLIGHT_ALL_SHAPES") else MUTANTS[::6]
 
 pytestmark = pytest.mark.usefixtures("simulator_tools")
 

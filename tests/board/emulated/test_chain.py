@@ -26,6 +26,7 @@ from qlight.targets.board import BoardTarget
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.thorough  # docs/walkthrough.md does so too, and is executed
 def test_spsa_through_the_wire_to_the_rtl(pynq: Path, build: Build, tmp_path: Path) -> None:
     """Every query of the attack gets the accumulators of the reference executor."""
     prepared(build)
