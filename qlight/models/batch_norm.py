@@ -44,6 +44,22 @@ def _global_batch_norm(module: nn.modules.batchnorm._BatchNorm, x: Tensor) -> Te
     return normalized
 
 
+def norm_slope(norm: nn.Module) -> Tensor:
+    """What batch norm with its running statistics multiplies a channel by, in float64: C.
+
+    Args:
+        norm: with weight, running_var and eps.
+
+    >>> norm_slope(BatchNorm1d(2, eps=3.0)).detach()
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    weight, variance, eps = norm.weight, norm.running_var, norm.eps
+    assert isinstance(weight, Tensor)
+    assert isinstance(variance, Tensor)
+    assert isinstance(eps, float)
+    return weight.double() / (variance.double() + eps).sqrt()
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """``torch.nn.BatchNorm2d`` with statistics over all processes; N x C x H x W."""
 

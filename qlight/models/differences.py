@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qlight.models.batch_norm import BatchNorm1d
+from qlight.models.batch_norm import BatchNorm1d, norm_slope
 from qlight.models.blocks import DenseBlock
 from qlight.models.frozen import FrozenBlocks, FrozenConvBlock, FrozenLinear
 from qlight.models.network import PaperNetwork
@@ -124,7 +124,7 @@ class _Points:
                 rows, windows = rows[kept], windows[kept]
         u, which = windows.differences.flatten(1), windows.which
         for (dense, norm), value in zip(self.network.dense, self.values, strict=True):
-            u, linear = rectified(dense(u) * _slope(norm, u.dtype), value[which], together)
+            u, linear = rectified(dense(u) * norm_slope(norm).to(u.dtype), value[which], together)
             if linear is not None:
                 rows, u, which = rows[linear], u[linear], which[linear]
         return rows, F.linear(u, self.network.output.weight)
@@ -140,9 +140,3 @@ def _fits(block: nn.Module) -> bool:
     dense, norm, activation = (block.get_submodule(name) for name in ("dense", "norm", "activation"))
     plain_norm = type(norm) is BatchNorm1d and norm.affine and norm.running_mean is not None
     return type(dense) is FrozenLinear and plain_norm and type(activation) is nn.ReLU
-
-
-def _slope(norm: BatchNorm1d, dtype: torch.dtype) -> Tensor:
-    """Of batch norm in evaluation mode: F."""
-    assert norm.running_var is not None
-    return (norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()).to(dtype)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qlight.models.batch_norm import BatchNorm2d
+from qlight.models.batch_norm import BatchNorm2d, norm_slope
 from qlight.models.blocks import ConvBlock
 from qlight.quantization import BinaryNet, DoReFaActivation, QuantConv2d
 from qlight.quantization.dorefa import levels
@@ -119,8 +119,8 @@ class FirstLayer:
     def _alpha(self) -> tuple[Tensor, Tensor, Tensor]:
         """alpha, mean and bias of batch norm in float64; C' each."""
         norm = self.norm
-        mean, var, weight, bias = (getattr(norm, name).double() for name in ("running_mean", "running_var", "weight", "bias"))
-        return weight / (var + norm.eps).sqrt(), mean, bias  # type: ignore[operator]
+        mean, bias = (getattr(norm, name).double() for name in ("running_mean", "bias"))
+        return norm_slope(norm), mean, bias
 
     def _per_gain(self) -> tuple[Tensor, Tensor]:
         """What a row of `_slack` around a pixel is worth in changes of the pixel, down and up: float32, C x (9 x 2 C') each.

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from qlight.models.batch_norm import BatchNorm2d
+from qlight.models.batch_norm import BatchNorm2d, norm_slope
 from qlight.models.blocks import ConvBlock
 from qlight.models.integer_conv import IntegerConv2d, integer_conv2d
 from qlight.quantization import BinaryNet, DoReFaActivation, QuantConv2d, QuantLinear
@@ -85,8 +85,8 @@ class FrozenNorm(nn.Module):
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Slope and offset of what it does to a channel, in float64; C each."""
-        slope = self.weight.double() / (self.running_var.double() + self.eps).sqrt()
-        return slope, self.bias.double() - slope * self.running_mean.double()
+        factor = norm_slope(self)
+        return factor, self.bias.double() - factor * self.running_mean.double()
 
 
 class FrozenConvBlock(nn.Module):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from qlight.models.batch_norm import norm_slope
 from qlight.models.frozen import FrozenConvBlock
 
 _WORTH = 0.75  # share of a map up to which a window of it is computed by itself
@@ -153,7 +154,7 @@ def through(windows: Windows, block: FrozenConvBlock, step: Step, maps: Maps, to
         u = u[:, :, : u.shape[2] // 2 * 2, : u.shape[3] // 2 * 2]
         u, linear = pooled(u, place.of(maps.gap, 2 * step.frame, 2, u.shape[2:]), together)
     if not block.folds:
-        u = u * block.norm.affine()[0].to(u.dtype)[:, None, None]
+        u = u * norm_slope(block.norm).to(u.dtype)[:, None, None]
     u, still = rectified(u, place.of(maps.value, step.frame, 1, u.shape[2:]), together)
     linear = still if linear is None or still is None else linear & still
     return replace(place, differences=u), linear
