@@ -31,7 +31,7 @@ install: $(INSTALLED)  ## make the environment and install qlight into it
 quickstart: install  ## train a float and a binary network, attack both, print a table, draw pictures
 	$(BIN)/python -m qlight quickstart
 
-test: install lint $(DOCS_INSTALLED)  ## lint, types, doctests and all tests, slow ones too
+test: install lint $(DOCS_INSTALLED)  ## lint, types, doctests and tests, slow ones too, but not the thorough ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not thorough' --durations=15 -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## doctests and the fast tests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,38 +31,27 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise InputError(f"Expected `path` to be a file to write, but {str(path)!r} is a folder; give a file name in it.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: matplotlib chooses the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        # The suffix stays last: matplotlib chooses the format by it. Not mkstemp, whose files are private: to undo that takes the umask,
+        # which is read by setting it, for all threads.
+        part = path.parent / f".{path.stem}.{secrets.token_hex(8)}{path.suffix}"
+        part.touch(exist_ok=False)
     except OSError as error:
         raise InputError(
             f"Expected a folder that can be written for `{path.name}`, but {str(path.parent)!r} cannot ({error.strerror}); choose another."
         ) from error
-    os.close(handle)
-    part = Path(name)
     try:
         yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)  # mkstemp makes files private; these are as readable as any other file
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
-def user_cache() -> Path:
-    """``$XDG_CACHE_HOME/qlight`` or ``~/.cache/qlight``, which need not be there.
-
-    Raises:
-        RuntimeError: this user has no home folder.
-    """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qlight"
-
-
 def cache_folder() -> Path:
-    """`user_cache`, made if missing; where it cannot be written, a folder of this process."""
+    """``$XDG_CACHE_HOME/qlight`` or ``~/.cache/qlight``, made if missing; where there is no home folder, or it cannot be written, one
+    that goes with this process."""
     try:
-        folder = user_cache()
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qlight"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder

@@ -83,9 +83,9 @@ example of a deployed network:
   python -m qlight attack --data CIFAR10 --data.limit 100 --target packed:graph --attacks FGSM,PGD --gradients_from best.ckpt""",
     "export": f"""{_CHECKPOINT}
   --out DIR                    folder of graph.json and tensors.safetensors (default: runs/export/NETWORK-HASH)
-  --format FORMAT              graph (default); qonnx or onnx, for other tools (needs pip install 'qlight[interop]'); rtl, a build
-                               folder of the streaming accelerator (its simulation needs pip install 'qlight[rtl]' and g++); or hls,
-                               its twin in C++ for Vitis HLS (C-simulation needs pip install 'qlight[hls]' and g++)
+  --format FORMAT              graph (default); qonnx or onnx, for other tools; rtl, a build folder of the streaming accelerator; or
+                               hls, its twin in C++ for Vitis HLS. In the checkout, `pip install -e '.[interop]'` brings what qonnx
+                               and onnx need, '.[rtl]' what simulating rtl does, '.[hls]' what C-simulation does; both also need g++
   --thresholds affine          move thresholds of 5 bits and more that float32 put an accumulator beside an affine function onto it:
                                accelerators then need two numbers a channel (default exact: torch's, to the last integer)
   --target_cycles N            of rtl, hls: the most cycles an image may take; --folding '{{conv1: [4, 3], ...}}': PE, SIMD of every layer,
@@ -148,7 +148,8 @@ options:
 
 IMPORT_HELP = """usage: python -m qlight import --qonnx FILE --out DIR [options]
 
-Make an integer graph of a sequential network in QONNX, such as Brevitas' export_qonnx writes; needs pip install 'qlight[interop]'.
+Make an integer graph of a sequential network in QONNX, such as Brevitas' export_qonnx writes; needs
+`pip install -e '.[interop]'` in the checkout.
 Then: python -m qlight attack --target packed:DIR --data CIFAR10 --attacks SPSA,Square
 
 options:
@@ -230,7 +231,7 @@ options:
   --only NAMES                 tasks whose names begin so, separated by commas (network, attack/torch/paper/FGSM, ...), and all they need
   --workers N                  local processes (default: half of the cores); 1: this process
   --threads N                  threads of each (default 1)
-  --dask ADDRESS               run on the workers of a dask scheduler that see the same folder (needs pip install 'qlight[study]')
+  --dask ADDRESS               run on the workers of a dask scheduler that see the same folder (`pip install -e '.[study]'` in the checkout)
   --archive FILE               of export and import
   --verdicts FILE              of report: also write the claims of the paper, ours against the paper's, as a Markdown page
   --page FILE.md               of report: also write the results as a Markdown page, with its pictures in a folder of that name without .md

@@ -164,3 +164,23 @@ def test_readme_and_the_boards_page_say_the_same_of_what_has_run() -> None:
     assert len(tables[0]) == 1
     assert tables[0] == tables[1]
     assert "**never**" in tables[0][0]
+
+
+def _rows(page: str, head: str) -> list[list[str]]:
+    """The cells of the table of a page whose head begins so, without what is small."""
+    table = page[page.index(f"\n{head}") :].strip("\n").partition("\n\n")[0].splitlines()
+    return [[cell.partition("<br>")[0].strip() for cell in line.strip("|").split(" | ")] for line in table[2:]]
+
+
+def test_readmes_numbers_are_the_studys() -> None:
+    readme, study = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/study_small.md"))
+    printed = {(row[0], "test accuracy"): (row[4], row[5]) for row in _rows(study, "| network | bits")}
+    for table in ("### Table 3.", "### Table 4."):
+        for attack, network, _, ours, paper, *_ in _rows(study[study.index(table) :], "| attack | network |"):
+            printed[network, attack] = (ours, paper)
+    attacks = ("test accuracy", "FGSM", "BIM", "CW", "SPSA", "ZOO")
+    rows = _rows(readme, "| network (CIFAR-10")
+    assert {row[0] for row in rows} == {network for network, _ in printed}
+    for network, *cells in rows:
+        wanted = [f"{ours} ({paper})" for ours, paper in (printed[network, attack] for attack in attacks)]
+        assert cells == wanted, network

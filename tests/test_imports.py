@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "qlight"
 #: modules that every room may import; they import nothing of qlight but each other
-COMMON = {"errors", "files", "options"}
+COMMON = {"console", "errors", "files", "options"}
 ALLOWED = {
     "board": {"engines", "hardware", "intgraph"},
     "bitstream": {"board", "hardware"},

@@ -7,9 +7,10 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from qlight.errors import HardwareError
 from qlight.files import whole_file
 
 _TIME_LIMIT = 300
@@ -19,12 +20,12 @@ class CompileError(Exception):
     """The compiler refuses the source; the message is its first error."""
 
 
-class UnavailableError(RuntimeError):
+class UnavailableError(HardwareError):
     """What is compiled cannot be compiled or loaded here; the message says why."""
 
 
 def cxx() -> tuple[str, ...]:
-    """The C++ compiler's command: the first of ``$CXX``, g++, clang++ and c++ that works.
+    """The C++ compiler's command: the first of ``$CXX``, g++, clang++ and c++ that is there.
 
     Raises:
         UnavailableError: there is none.
@@ -36,16 +37,21 @@ def cxx() -> tuple[str, ...]:
     raise UnavailableError("There is no C++ compiler; install g++ or clang++, or name one in the environment variable CXX.")
 
 
-def cxx_version(command: tuple[str, ...]) -> str:
-    """What the compiler says that it is.
+def version_of(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a tool says that it is.
+
+    Args:
+        environment: variables that it needs beside those of this process.
 
     Raises:
         UnavailableError: it does not run.
     """
+    variables = {**os.environ, **(environment or {})}
     try:
-        return subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=_TIME_LIMIT, check=False).stdout
+        found = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=_TIME_LIMIT, check=False, env=variables)
     except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError(f"The C++ compiler {command[0]} does not run: {error}.") from error
+        raise UnavailableError(f"The tool {command[0]} does not run: {error}.") from error
+    return found.stdout
 
 
 def compile_to(path: Path, command: Sequence[str], seconds: float) -> None:

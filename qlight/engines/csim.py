@@ -15,7 +15,7 @@ import numpy as np
 
 from qlight.engines import native_csim
 from qlight.engines.simulated import SimulatedEngine, SimulationError
-from qlight.errors import InputError
+from qlight.errors import HardwareError
 from qlight.hardware.hls_build import HlsBuild, load_hls_build
 from qlight.hardware.hls_streamed import word_stream
 from qlight.hardware.hls_top import stream_name
@@ -114,7 +114,7 @@ class CSimInstance:
                 shutil.copyfile(path, copy)
                 self._library = native_csim.load(copy)
         except OSError as error:
-            raise InputError(f"Expected the compiled C-simulation to load, but it does not ({error}); delete {path}.") from error
+            raise HardwareError(f"The compiled C-simulation does not load ({error}); delete {path}.") from error
         self._handle = self._library._handle
 
     def run(self, images: Array) -> tuple[Array, RunCalls]:

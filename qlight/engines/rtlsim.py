@@ -50,7 +50,8 @@ class RtlSimEngine(SimulatedEngine[Build, "Instance"]):
         build_seconds: that it took to compile or load the library, and to make the first instance.
 
     Raises:
-        InputError: there is no whole build in the folder, ``threads`` is no positive number, or verilator or a compiler is missing.
+        InputError: there is no whole build in the folder, or ``threads`` is no positive number.
+        HardwareError: verilator or a compiler is missing, or does not compile it; the message says what to install.
     """
 
     def __init__(self, folder: str | Path, threads: int | None = None) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from qlight.errors import InputError
+from qlight.evaluation.axes import INK, frame, nothing
 from qlight.evaluation.curves import Attack, against_eps, against_queries, by_class
 from qlight.files import whole_file
 
-INK, GRID = "#24292f", "#d8dee4"
 #: told apart by deuteranopes and protanopes too; dashed from the ninth on
 _COLOURS = ("#0067a5", "#c44e00", "#007a5e", "#9b3f8f", "#000000", "#bf8700", "#56a0d3", "#7a4a1f")
 
@@ -53,7 +53,7 @@ def _queries(axis: Any, attacks: Sequence[Attack]) -> None:
     asking = [(attack, points) for attack, points in found if not attack.row.gradients and not attack.row.gradients_from]
     _frame(axis, "accuracy against queries", "queries an image (log scale)")
     if not asking:
-        _nothing(axis, "no attack that only queries")
+        nothing(axis, "no attack that only queries")
         return
     axis.set_xscale("log")
     means = {attack.name: max(1.0, attack.row.queries / attack.row.images) for attack, _ in asking}
@@ -72,7 +72,7 @@ def _eps(axis: Any, attacks: Sequence[Attack]) -> None:
     _frame(axis, "accuracy against eps, 95 %", "eps, in levels of an 8-bit pixel")
     lines = against_eps(attacks)
     if not lines:
-        _nothing(axis, "no attack with an eps")
+        nothing(axis, "no attack with an eps")
         return
     for number, (title, line) in enumerate(lines.items()):
         rows = [attack.row for attack in line]
@@ -106,16 +106,5 @@ def _style(number: int) -> dict[str, Any]:
 
 
 def _frame(axis: Any, title: str, label: str) -> None:
-    axis.set_title(title, fontsize=9.5, color=INK, loc="left")
-    axis.set_xlabel(label, fontsize=8, color=INK)
-    axis.set_ylabel("accuracy", fontsize=8, color=INK)
+    frame(axis, title, label, "accuracy")
     axis.set_ylim(-0.03, 1.03)
-    axis.grid(color=GRID, linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8, colors=INK)
-
-
-def _nothing(axis: Any, text: str) -> None:
-    axis.set_xticks([])
-    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color="#8c959f", transform=axis.transAxes)

@@ -160,29 +160,3 @@ class MeanDistortion(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Sum of the norms / number of selected images."""
         return {"mean": self.total / self.count, "count": self.count}
-
-
-class Cost(Metric):
-    """What an attack spent, summed over batches and processes: seconds, images forwarded (queries), images differentiated (gradients)."""
-
-    full_state_update = False
-    is_differentiable = False
-    seconds: Tensor
-    queries: Tensor
-    gradients: Tensor
-
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.add_state("seconds", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("queries", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("gradients", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, seconds: float, queries: int, gradients: int) -> None:
-        """Add one batch."""
-        self.seconds += seconds
-        self.queries += queries
-        self.gradients += gradients
-
-    def compute(self) -> dict[str, Tensor]:
-        """The sums."""
-        return {"seconds": self.seconds, "queries": self.queries, "gradients": self.gradients}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qlight.attacks.arguments import plain
+from qlight.console import wide
 from qlight.errors import InputError
 from qlight.files import whole_file
 
@@ -157,7 +158,6 @@ def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
         console: a `rich.console.Console`; default: standard output.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -184,10 +184,7 @@ def print_table(rows: Sequence[ResultRow], console: Any = None) -> None:
             _figure(row.mean_linf),
             _figure(row.seconds, 1),
         )
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(file=console.file, width=max(console.width, 120))  # a log has no edge to fold at
-    console.print(table)
+    wide(console).print(table)
 
 
 def _figure(value: float | None, digits: int = 4) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -112,11 +112,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     part = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        made = folder.parent / f".{folder.name}.{secrets.token_hex(8)}"
+        made.mkdir()  # not by mkdtemp, whose folders are private
+        part = made
         yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o777 & ~mask)  # mkdtemp makes folders private
         if folder.exists():
             old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
             folder.replace(old)

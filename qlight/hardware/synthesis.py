@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from qlight.errors import HardwareError, InputError
-from qlight.files import user_cache, whole_file
+from qlight.files import cache_folder, whole_file
 from qlight.hardware.boards import Resources
 
 #: LUTs that a cell of distributed memory or a shift register takes
@@ -99,7 +99,7 @@ def synthesize(
     given, files = dict(parameters or {}), dict(memory or {})
     bare = [(name, _COMMENT.sub("", text)) for name, text in sorted(sources.items())]
     stated = [version, top, family, options, bare, sorted(given.items()), sorted(files.items())]
-    kept = user_cache() / "yosys" / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:32]}.json"
+    kept = cache_folder() / "yosys" / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:32]}.json"
     if cache and kept.is_file():
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # damaged: made again
             found = json.loads(kept.read_text(encoding="ascii"))

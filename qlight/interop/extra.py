@@ -1,4 +1,4 @@
-"""The onnx package, which comes with the extra ``qlight[interop]``."""
+"""The onnx package, which comes with the extra ``interop``."""
 
 from __future__ import annotations
 
@@ -18,5 +18,6 @@ def onnx_module(name: str = "onnx") -> Any:
         return import_module(name)
     except ImportError as error:
         raise InputError(
-            f"Expected the package onnx to exchange graphs, but it cannot be imported ({error}); pip install 'qlight[interop]'."
+            f"Expected the package onnx to exchange graphs, but it cannot be imported ({error}); "
+            "`pip install -e '.[interop]'` in the checkout."
         ) from error

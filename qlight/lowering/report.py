@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qlight.console import wide
 from qlight.intgraph import Conv2d, Graph, Linear, MaxPool, Threshold
 from qlight.lowering.compare import Comparison
 
@@ -83,12 +84,9 @@ def print_table(graph: Graph, comparison: Comparison | None = None, console: Any
         console: a `rich.console.Console`; default: standard output.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(file=console.file, width=max(console.width, 120))  # a log has no edge to fold at
+    console = wide(console)
     said = graph.metadata
     title = f"{said.get('network', 'network')} {said.get('precision', '')} in integers, {graph.content_hash[:12]}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

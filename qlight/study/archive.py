@@ -6,7 +6,7 @@ import json
 import lzma
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from qlight.errors import InputError
 from qlight.files import whole_file
@@ -30,6 +30,8 @@ _FILES = {
     "pixels": (PIXELS,),
     "rtlsim": (RTLSIM,),
 }
+#: tasks that read the images of those that they need, and make none
+_NEEDS_IMAGES = ("pixels/", "rtlsim/")
 
 
 def export(plan: Plan, store: Store, path: Path) -> int:
@@ -53,22 +55,39 @@ def export(plan: Plan, store: Store, path: Path) -> int:
     return len(tasks)
 
 
-def take(plan: Plan, store: Store, path: Path) -> tuple[int, int]:
+class Taken(NamedTuple):
+    """What became of the tasks of a file.
+
+    Attributes:
+        done: of the plan, put into the store.
+        left: of the plan, but to be run here, as tasks that are missing need the images that they make.
+        foreign: none of the plan's: of other networks, options or revisions.
+    """
+
+    done: int
+    left: int
+    foreign: int
+
+
+def take(plan: Plan, store: Store, path: Path) -> Taken:
     """Put results of a file into the store, where they count as done; what is there already stays.
 
-    A task that would read the images of one that was imported makes them again.
-
-    Returns:
-        how many tasks of the plan were put there, and how many of the file are none of its tasks: of other networks, options or revisions.
+    An attack is left out where a task of `_NEEDS_IMAGES` that needs its images is neither in the file nor done: the study runs that attack
+    again. Other tasks that would read the images of one that was imported make them again themselves.
 
     Raises:
         InputError: there is no such file, or it is no such file.
     """
-    names, taken, foreign = {plan.digest(task.name): task.name for task in plan}, 0, 0
-    for each in _read(path):
+    names, done, left, foreign = {plan.digest(task.name): task.name for task in plan}, 0, 0, 0
+    tasks = _read(path)
+    needed = _needed(plan, store, {each["digest"] for each in tasks})
+    for each in tasks:
         digest = each["digest"]
         if digest not in names:
             foreign += 1
+            continue
+        if digest in needed:
+            left += not store.is_done(digest)
             continue
         with store.running(digest) as folder:
             if store.is_done(digest):
@@ -78,8 +97,14 @@ def take(plan: Plan, store: Store, path: Path) -> tuple[int, int]:
             for name, text in each["files"].items():
                 (folder / name).write_text(text, encoding="utf-8")
             store.finish(digest, names[digest], Spent(each["seconds"], each["cpu_seconds"]))
-            taken += 1
-    return taken, foreign
+            done += 1
+    return Taken(done, left, foreign)
+
+
+def _needed(plan: Plan, store: Store, given: set[str]) -> set[str]:
+    """Digests of the tasks whose images are needed by tasks that are neither given nor done."""
+    missing = (task for task in plan if task.name.startswith(_NEEDS_IMAGES) and plan.digest(task.name) not in given)
+    return {plan.digest(need) for task in missing if not store.is_done(plan.digest(task.name)) for need in task.needs}
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

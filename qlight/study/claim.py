@@ -63,6 +63,7 @@ class Claim:
         text: the claim in a sentence.
         limit: the inequality in words.
         rule: its conditions, of measured numbers.
+        note: what a reader of the numbers should know; may be empty.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Claim:
     text: str
     limit: str
     rule: Rule
+    note: str = ""
 
     def judge(self, dataset: str, measured: Measured) -> Judged:
         """The verdict and what it rests on.

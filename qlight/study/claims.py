@@ -1,7 +1,8 @@
 """The claims of the paper's sections 4 to 7.
 
-The paper's words have no limits ("far more robust", "almost as efficient"). Ours are the ones here, chosen before any full study was run,
-so that the paper's own tables meet them where they meet its words; `tests/study/test_claims.py` says where they do not.
+The paper's words have no limits ("far more robust", "almost as efficient"). Ours are the ones here, chosen before any full study was run
+(but for the one whose note says so), so that the paper's own tables meet them where they meet its words; `tests/study/test_claims.py` says
+where they do not.
 """
 
 from __future__ import annotations
@@ -58,7 +59,15 @@ CLAIMS = (
         "0.3 or more above CW",
         rules.zoo_fails,
     ),
-    Claim("zoo-is-nearer", "5.1.2", "There, ZOO's successful examples are nearer than CW's.", "a smaller mean l2", rules.zoo_is_nearer),
+    Claim(
+        "zoo-is-nearer",
+        "5.1.2",
+        "There, ZOO's successful examples are nearer than CW's.",
+        "a smaller mean l2",
+        rules.zoo_is_nearer,
+        "Images that were wrong before count as successes at distance 0 (section 4.3, read literally), so they lower the mean of an attack "
+        "most that turns few images; the tables of all presets also have the mean over the images that an attack turned.",
+    ),
     Claim(
         "zoo-on-float",
         "5.1.2",
@@ -97,7 +106,15 @@ CLAIMS = (
     ),
     Claim("bim-transfers", "5.2.1", "BIM may transfer better than FGSM.", "a lower mean accuracy, w1a1 aside", rules.bim_transfers),
     Claim("cosines", "5.2.3", "Input gradients of different networks are nearly orthogonal.", "mean cosine within 0.5 of 0", rules.cosines),
-    Claim("cosines-of-binary", "5.2.3", "Most of all with fully binarized networks.", "a smaller mean cosine", rules.cosines_of_binary),
+    Claim(
+        "cosines-of-binary",
+        "5.2.3",
+        "Most of all with fully binarized networks.",
+        "a smaller mean cosine with the others than every other network has",
+        rules.cosines_of_binary,
+        "This limit is stricter than the one chosen first, a smaller mean over pairs with w1a1 than over those without, which the float "
+        "and weight-only networks' likeness to each other meets by itself.",
+    ),
     Claim(
         "agree-on-clean",
         "6.1",

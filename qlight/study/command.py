@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     if options.workers < 1 or options.threads < 1:
         raise InputError(f"Expected `--workers` and `--threads` from 1, but got {options.workers} and {options.threads}; leave them out.")
     _check_files(options)
+    _check_use(parser, options)
     configuration = Configuration.load(options.study)
     plan = _chosen(make_plan(configuration), options.only)
     store = Store(options.out or Path("runs") / "study" / configuration.name)
@@ -61,8 +62,10 @@ def main(arguments: Sequence[str]) -> None:
         count = export(plan, store, options.archive)
         print(f"wrote {options.archive}: what {count} tasks measured, {options.archive.stat().st_size / 1024:.0f} KiB")
     elif options.action == "import":
-        taken, foreign = take(plan, store, options.archive)
-        print(f"{taken} tasks are done by {options.archive}; {foreign} of it are of other networks, options or revisions")
+        taken = take(plan, store, options.archive)
+        print(f"{taken.done} tasks are done by {options.archive}; {taken.foreign} of it are of other networks, options or revisions")
+        if taken.left:
+            print(f"{taken.left} attacks of it will run here, as pixels or rtlsim need their images")
     else:
         _run_here(plan, store, options)
 
@@ -82,6 +85,18 @@ def _check_files(options: argparse.Namespace) -> None:
         )
     if len(pages) == 2 and pages[0].resolve() == pages[1].resolve():
         raise InputError(f"Expected `--verdicts` and `--page` to be two files, but both are {str(options.page)!r}; name another.")
+
+
+def _check_use(parser: OptionParser, options: argparse.Namespace) -> None:
+    """What is given is used."""
+    if options.dry_run and options.action not in ("run", "status"):
+        raise InputError(f"Expected `--dry-run` with run, which it plans only, but got it with {options.action}; leave it out.")
+    for name in ("workers", "threads"):
+        given = getattr(options, name)
+        if options.dask is not None and given != parser.get_default(name):
+            raise InputError(
+                f"Expected `--dask` without `--{name}`, as dask's workers were started with theirs, but got {given}; leave it out."
+            )
 
 
 def _run_here(plan: Plan, store: Store, options: argparse.Namespace) -> None:
@@ -108,7 +123,7 @@ def _report(configuration: Configuration, plan: Plan, store: Store, options: arg
     of = material_of(told, done)
     if options.verdicts is not None:
         with whole_file(options.verdicts) as part:
-            part.write_text(claims_page(of, options.study, len(needs)), encoding="utf-8")
+            part.write_text(claims_page(of, options.study, len(needs), options.verdicts), encoding="utf-8")
         print(f"verdicts: {options.verdicts}")
     if options.page is not None:
         place = Place(options.study, options.page, options.verdicts)
@@ -138,7 +153,7 @@ def _executor(options: argparse.Namespace) -> Iterator[tuple[Executor, int | Non
         try:
             from distributed import Client
         except ImportError as error:
-            raise InputError("Expected dask for `--dask`, but it is not installed; pip install 'qlight[study]'.") from error
+            raise InputError("Expected dask for `--dask`, but it is not installed; pip install -e '.[study]' in the checkout.") from error
         try:
             client = Client(options.dask, timeout=20)
         except (OSError, ValueError, TypeError) as error:

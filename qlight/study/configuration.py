@@ -9,13 +9,16 @@ from typing import Any
 
 import yaml
 
-from qlight.errors import InputError, nearest
+from qlight.errors import InputError
 from qlight.study.paper import values
+from qlight.study.sections import check_sections, choose
 
 #: what runs the networks: as trained, or the integer graph on the packed engine
 TARGETS = TORCH, PACKED = "torch", "packed"
 #: what the names of tasks that attack with several eps have in place of a preset
 EPS = "eps"
+#: keys of suites of attacks, which can be no labels in them
+_RESERVED = "attacks", "class_path"
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,19 @@ class Configuration:
         dataset: which column of the paper stands beside the results: "CIFAR10" or "SVHN".
         data: class_path and init_args of the data module.
         networks: by the paper's names: "zoo:NAME", the path of a checkpoint, or "train".
-        training: of those that are trained: "model" and "trainer" options for all, and "networks": {name: {"model": ..., "trainer": ...}}.
+        training: of those that are trained: "model", "trainer" and "data" options for all, and "networks": {name: {"model": ...,
+            "trainer": ...}}.
         presets: by name, such as paper and strong: {label: {class_path, init_args, images}}. Labels that the paper has too, FGSM, BIM, CW,
             SPSA and ZOO, are compared with it where the preset is called paper. ``images``: a number, or numbers by network with "default".
         targets: of `TARGETS`.
         transfer: {attacks: {label: images}, kappas: [...]}: attacks of the preset paper, crafted on every network, judged on every one.
-        ensemble: {members: [...], m: 4, attacks: {label: images}, adaptive: {attacks: {label: {class_path, init_args}}, images: N}}.
-        eps: {attacks: [labels], values: [...], images: N}: attacks of the preset paper with other eps and step sizes in proportion, on the
-            networks as trained: accuracy against eps.
+        ensemble: {members: [...], m: 4, attacks: {label: images}, kappas: [...], adaptive: {attacks: {label: {class_path, init_args}},
+            images: N}}.
+        eps: {attacks: [labels], values: [...], images: N}: attacks of the preset paper with other eps, numbers or fractions such as 8/255,
+            and step sizes in proportion, on the networks as trained: accuracy against eps.
         gradients: {images: N}: cosine similarity of input gradients.
         spread: {images: N, difference_images: N}: variance of logits, difference quotients.
-        shift: {attack: {class_path, init_args}, images: N, networks: [...]}: how much of a perturbation quantization levels out.
+        shift: {attacks: {label: {class_path, init_args}}, images: N, networks: [...]}: how much of a perturbation quantization levels out.
         diagnose: {images: N, networks: [...]}: is a failure robustness?
         rtlsim: {images: N, networks: [...]}: the accelerators in simulation, on so many of the images that were attacked; needs verilator.
         seed: of all random numbers.
@@ -61,22 +66,41 @@ class Configuration:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_sections({each.name: getattr(self, each.name) for each in fields(self)})
         known = sorted({cell.dataset for cell in values()})
         if self.dataset not in known:
             raise InputError(f"Expected `dataset` to be one of {', '.join(known)}, the paper's, but got {self.dataset!r}.")
-        _choose("targets", self.targets, TARGETS)
-        _choose("networks", self.networks, {cell.target for cell in values() if cell.table == 2})
+        choose("targets", self.targets, TARGETS)
+        names = {cell.target for cell in values() if cell.table == 2}
+        choose("networks", self.networks, names)
+        choose("training.networks", self.training.get("networks", ()), self.networks)
         for section, key in (("ensemble", "members"), ("shift", "networks"), ("diagnose", "networks"), ("rtlsim", "networks")):
-            _choose(f"{section}.{key}", (getattr(self, section) or {}).get(key, ()), self.networks)
+            choose(f"{section}.{key}", (getattr(self, section) or {}).get(key, ()), self.networks)
         for section in ("transfer", "ensemble", "eps"):
-            _choose(f"{section}.attacks", (getattr(self, section) or {}).get("attacks", ()), self.presets.get("paper", {}))
+            choose(f"{section}.attacks", (getattr(self, section) or {}).get("attacks", ()), self.presets.get("paper", {}))
         for label in (self.eps or {}).get("attacks", ()):
             if "eps" not in self.presets["paper"][label].get("init_args", {}):
                 raise InputError(f"Expected `eps.attacks` to hold attacks of the preset paper that have an eps, but {label} has none.")
+        if self.ensemble is not None and self.ensemble["m"] > len(self.ensemble["members"]):
+            raise InputError(
+                f"Expected `ensemble.m` to be a number of its members, of which there are {len(self.ensemble['members'])}, but got "
+                f"{self.ensemble['m']}; give a smaller one."
+            )
+        self._check_presets(names)
+
+    def _check_presets(self, names: set[str]) -> None:
         if EPS in self.presets:
             raise InputError(f"Expected `presets` with other names than {EPS!r}, which is the section for other eps; rename it.")
         for preset, attacks in self.presets.items():
+            for where, name in (("presets", preset), *((f"presets.{preset}", label) for label in attacks)):
+                if any(sign in name for sign in "/,") or name in _RESERVED:
+                    raise InputError(
+                        f"Expected names in `{where}` without / and comma, which separate names of tasks, and other ones than "
+                        f"{' and '.join(_RESERVED)}, but got {name!r}; rename it."
+                    )
             for label, attack in attacks.items():
+                if isinstance(attack["images"], Mapping):
+                    choose(f"presets.{preset}.{label}.images", attack["images"], {*names, "default"})
                 for name in self.networks:
                     images_of(attack, name, f"presets.{preset}.{label}")
 
@@ -97,11 +121,11 @@ class Configuration:
         if not isinstance(content, dict):
             raise InputError(f"Expected `study` to be a mapping, but {str(path)!r} holds a {type(content).__name__}.")
         names = {each.name for each in fields(Configuration)}
-        _choose("study", content, names)
+        choose("study", content, names)
         missing = [name for name in ("name", "dataset", "data", "networks", "presets") if name not in content]
         if missing:
             raise InputError(f"Expected `study` to have {missing[0]!r}, but {str(path)!r} has none; configs/study/smoke.yaml shows it.")
-        if "targets" in content:
+        if isinstance(content.get("targets"), list):
             content["targets"] = tuple(content["targets"])
         return Configuration(**content)
 
@@ -118,12 +142,3 @@ def images_of(attack: Mapping[str, Any], network: str, where: str = "attack") ->
     if isinstance(images, bool) or not isinstance(images, int) or images < 1:
         raise InputError(f"Expected `{where}.images` to be a number of images, or numbers by network with `default`, but got {images!r}.")
     return images
-
-
-def _choose(what: str, given: Any, known: Any) -> None:
-    for name in given:
-        if name not in known:
-            close = nearest(str(name), known, 1)
-            raise InputError(
-                f"Expected `{what}` to hold {', '.join(sorted(known))}, but got {name!r}" + (f"; did you mean {close}?" if close else ".")
-            )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qlight.errors import InputError
 from qlight.evaluation.batches import first_images
 from qlight.evaluation.records import RecordFolder, Records
 from qlight.hardware import write_build
@@ -25,17 +26,30 @@ CLEAN = "none"
 
 
 def pixels(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:
-    """What rounding to 8 bits changes, of one attack: a row a network whose examples are there, not only their numbers (`archive`).
+    """What rounding to 8 bits changes, of one attack: a row a network.
 
     Each of ``options["names"]`` has two of the needs, the attack on the network and the attack on its graph.
+
+    Raises:
+        InputError: the examples of an attack are not there, only their numbers.
     """
     places = list(needs.values())
     rows = []
     for number, name in enumerate(options["names"]):
-        one, other = (RecordFolder(place).load(options["attack"]) for place in places[2 * number : 2 * number + 2])
-        if one is not None and other is not None:
-            rows.append({"network": name, "images": len(one), **_rounding(one, other)})
+        one, other = (_records(place, options["attack"]) for place in places[2 * number : 2 * number + 2])
+        rows.append({"network": name, "images": len(one), **_rounding(one, other)})
     write_json(folder / PIXELS, {"rows": rows})
+
+
+def _records(place: Path, attack: str) -> Records:
+    """What an attack left, with its images."""
+    records = RecordFolder(place).load(attack)
+    if records is None:
+        raise InputError(
+            f"Expected {str(place)!r} to hold the images of {attack}, but it was imported as numbers; remove "
+            f"{str(place.parent)!r}, so that the attack runs here."
+        )
+    return records
 
 
 def _rounding(one: Records, other: Records) -> dict[str, float | None]:
@@ -56,20 +70,20 @@ def rtlsim(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) 
     """The accelerator of a graph, the first need, in simulation: clean images, and those that attacks on the graph, the other needs, made.
 
     Every accumulator is compared with the packed engine's.
+
+    Raises:
+        InputError: the examples of an attack are not there, only their numbers.
     """
     from qlight.targets import RtlSimEngine
 
     place, *attacked = needs.values()
-    graph = Graph.load(place / GRAPH)
-    reference = PackedEngine(graph, threads=1)
     clean = first_images(data_module(options["data"], limit=options["images"]), options["images"])
     asked = {CLEAN: (clean.images, clean.labels.numpy())}
     for name, where in zip(options["attacks"], attacked, strict=True):
-        records = RecordFolder(where).load(name)
-        if records is None:
-            continue  # imported without its images
+        records = _records(where, name)
         asked[name] = torch.from_numpy(records.adversarial[: options["images"]]), records.label[: options["images"]]
-    rows = []
+    graph = Graph.load(place / GRAPH)
+    reference, rows = PackedEngine(graph, threads=1), []
     with tempfile.TemporaryDirectory() as build:
         geometry = write_build(graph, Path(build) / "rtl").geometry_hash
         engine = RtlSimEngine(Path(build) / "rtl", threads=1)

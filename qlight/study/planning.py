@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qlight import zoo
-from qlight.attacks import AttackSuite
+from qlight.attacks.spec import AttackSpec
+from qlight.errors import InputError
 from qlight.evaluation import file_sha256
 from qlight.evaluation.analysis.kappa import own_kappa
 from qlight.study.configuration import EPS, PACKED, TORCH, Configuration, images_of
 from qlight.study.costs import attack_cost, query_cost, training_cost
 from qlight.study.task import Plan, Task
+from qlight.zoo.store import find
 
 _STEPS, _COMPARING, _DEPLOYED = "qlight.study.steps", "qlight.study.comparing", "qlight.study.deployed"
 PAPER = "paper"
@@ -28,6 +30,7 @@ def make_plan(configuration: Configuration) -> Plan:
     before the first attack without: those take the longest.
     """
     of = configuration
+    _check_attacks(of)
     networks, graphs, analyses = [*_networks(of)], [*_graphs(of)], [*_analyses(of)]
     cheap = [task for task in analyses if task.name in _CHEAP]
     later = [*_other_eps(of), *(task for task in analyses if task not in cheap)]
@@ -36,6 +39,13 @@ def make_plan(configuration: Configuration) -> Plan:
     report = {"name": of.name, "dataset": of.dataset, "data": of.data, "seed": of.seed}
     # a plan has each graph before the first task that needs it
     return Plan([*tasks, *graphs, Task("report", "qlight.study.report.write", report, needs, "report", 20.0)])
+
+
+def _check_attacks(of: Configuration) -> None:
+    """Refuse an attack that cannot be now: its task might be the last."""
+    for section in (*of.presets.values(), (of.shift or {}).get("attacks", {}), (of.ensemble or {}).get("adaptive", {}).get("attacks", {})):
+        for label, attack in section.items():
+            _checked(attack, label)
 
 
 def _networks(of: Configuration) -> Iterator[Task]:
@@ -52,7 +62,8 @@ def _networks(of: Configuration) -> Iterator[Task]:
             }
             yield Task(task, f"{_STEPS}.train", options, (), "training", training_cost(options))
         else:
-            sha256 = file_sha256(zoo.resolve(source))
+            # not of the zoo's checkpoint, whose bytes depend on the version of torch that writes it
+            sha256 = find(source).sha256 if source.startswith(zoo.PREFIX) else file_sha256(source)
             yield Task(task, f"{_STEPS}.take", {"checkpoint": source, "sha256": sha256, "data": of.data}, (), "networks", 30.0)
 
 
@@ -77,7 +88,7 @@ def _attacks(of: Configuration, later: list[Task]) -> Iterator[Task]:
         later = [across.pop(_ADAPTIVE), *later]
     for preset, attacks in of.presets.items():
         for label, attack in attacks.items():
-            (spec,) = AttackSuite.from_value({label: _spec(attack)})
+            spec = _checked(attack, label)
             if not spec.needs_gradients:
                 yield from later
                 later = []
@@ -96,8 +107,8 @@ def _attacks(of: Configuration, later: list[Task]) -> Iterator[Task]:
 def _other_eps(of: Configuration) -> Iterator[Task]:
     """The paper's attacks with other eps, on the networks as trained."""
     other: Mapping[str, Any] = of.eps or {"attacks": (), "values": (), "images": 0}
-    for label, eps in itertools.product(other["attacks"], other["values"]):
-        attack, images = _with_eps(of.presets[PAPER][label], eps), other["images"]
+    for label, value in itertools.product(other["attacks"], other["values"]):
+        (attack, eps), images = _with_eps(of.presets[PAPER][label], label, value), other["images"]
         for name in of.networks:
             options = {"attack": {f"{label} {eps:g}": attack}, "data": of.data, "images": images, "seed": of.seed}
             task, cost = f"attack/{TORCH}/{EPS}/{label} {eps:g}/{name}", _cost(of, attack, images, name)
@@ -117,12 +128,18 @@ def _attack(of: Configuration, target: str, preset: str, label: str, name: str, 
     return Task(f"attack/{target}/{preset}/{label}/{name}", f"{_STEPS}.attack", options, needs, "attacks", cost)
 
 
-def _with_eps(attack: Mapping[str, Any], eps: float) -> dict[str, Any]:
-    """An attack with another eps, and steps in proportion: BIM with the paper's would not reach a larger one."""
-    spec = _spec(attack)
-    own = spec["init_args"]["eps"]
-    scaled = {name: spec["init_args"][name] * eps / own for name in ("alpha", "step_size") if name in spec["init_args"]}
-    return {**spec, "init_args": {**spec["init_args"], **scaled, "eps": eps}}
+def _with_eps(attack: Mapping[str, Any], label: str, value: float | str) -> tuple[dict[str, Any], float]:
+    """An attack with another eps, and steps in proportion: BIM with the paper's would not reach a larger one; and that eps as a number."""
+    spec, own = _spec(attack), _checked(attack, label).init_args
+    eps = _checked({**spec, "init_args": {**spec["init_args"], "eps": value}}, label).init_args["eps"]
+    steps = {name: own[name] for name in ("alpha", "step_size") if name in own}
+    for name, number in {**steps, "eps": own["eps"], "values": eps}.items():
+        if not isinstance(number, int | float):  # a class that does not say of what kind its arguments are
+            raise InputError(
+                f"Expected `{name}` of attack `{label}` to be a number where other eps are asked for, but got {number!r}; write one."
+            )
+    scaled = {name: step * eps / own["eps"] for name, step in steps.items()}
+    return {**spec, "init_args": {**spec["init_args"], **scaled, "eps": eps}}, eps
 
 
 def _rtlsim(of: Configuration) -> Iterator[Task]:
@@ -140,8 +157,15 @@ def _spec(attack: Mapping[str, Any]) -> dict[str, Any]:
     return {"class_path": attack["class_path"], "init_args": dict(attack.get("init_args", {}))}
 
 
+def _checked(attack: Mapping[str, Any], label: str = "attack") -> AttackSpec:
+    """An attack with numbers where the file may have fractions such as 8/255."""
+    return AttackSpec.create(label, attack["class_path"], attack.get("init_args"))
+
+
 def _cost(of: Configuration, attack: Mapping[str, Any], images: int, network: str, target: str = TORCH) -> float:
-    return attack_cost(attack, images, network, packed=target == PACKED, width=_width(of, network))
+    spec = _checked(attack)
+    of_kind = {"class_path": spec.class_path, "init_args": spec.init_args}
+    return attack_cost(of_kind, images, network, packed=target == PACKED, width=_width(of, network))
 
 
 def _width(of: Configuration, network: str) -> float:
@@ -158,7 +182,7 @@ def _comparisons(of: Configuration) -> Iterator[Task]:
         if chosen is None:
             continue
         for label, images in chosen["attacks"].items():
-            (spec,) = AttackSuite.from_value({label: _spec(paper[label])})
+            spec = _checked(paper[label], label)
             kappas = list(chosen.get("kappas", ())) if own_kappa(spec) is not None else []
             options = {
                 "names": names,

@@ -108,6 +108,8 @@ class Results:
         for key, estimate in (*self._transfer(), *self._direct(), *self._ensemble(), *self._alone()):
             if estimate is not None:
                 found[key] = estimate
+            else:
+                found.pop(key, None)  # of fewer images, from a transfer's diagonal
         return found
 
     def _direct(self) -> Iterator[tuple[Key, Estimate | None]]:
@@ -142,7 +144,9 @@ class Results:
         if ADAPTIVE_TASK in self.folders:
             known.append((True, self.json(ADAPTIVE_TASK, "ensemble.json")))
         for attacked_itself, content in known:
-            for row in content["defences"]:
+            # of several attacks on the ensemble itself the strongest counts: the last one does
+            defences = content["defences"]
+            for row in sorted(defences, key=lambda row: -(row["defence_accuracy"] or 0.0)) if attacked_itself else defences:
                 if not row["reported"]:
                     continue
                 adaptive = row["source"] is not None and row["source"] not in content["members"]

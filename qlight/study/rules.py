@@ -114,12 +114,11 @@ def cosines(of: Numbers) -> Iterator[Condition]:
 
 
 def cosines_of_binary(of: Numbers) -> Iterator[Condition]:
-    with_binary = mean([of("CE", source, target, "cosine") for source, target in _pairs(binary=True)])
-    yield Condition(
-        "cosine: pairs without w1a1 - pairs with",
-        mean([of("CE", source, target, "cosine") for source, target in _pairs(binary=False)]) - with_binary,
-        least=0.0,
-    )
+    names = (FLOAT, *FULL, *WEIGHTS)
+    own = {name: mean([of("CE", name, other, "cosine") for other in names if other != name]) for name in names}
+    for name in names:
+        if name != "w1a1":
+            yield Condition(f"mean cosine with the others, {name} - w1a1", own[name] - own["w1a1"], least=0.0)
 
 
 def agree_on_clean(of: Numbers) -> Iterator[Condition]:

@@ -42,7 +42,7 @@ def run(
             put behind all that could run before it. None: all that can run.
 
     Raises:
-        StudyError: a task failed: the first error, when all that does not need it has run.
+        StudyError: a task failed: the first error, when all that does not need it has run; or at once where a worker was killed.
     """
     report = on_done or (lambda task, spent: None)
     waiting: dict[str, Task] = {}
@@ -56,22 +56,31 @@ def run(
     failed: dict[str, Exception] = {}
     while waiting or running:
         ready = [name for name, task in waiting.items() if not missing.intersection(task.needs)]
-        for name in ready if at_once is None else ready[: at_once - len(running)]:
-            task = waiting.pop(name)
-            needs = {need: plan.digest(need) for need in task.needs}
-            running[executor.submit(run_task, task, plan.digest(name), needs, str(store.root))] = task
-        if not running:
-            break  # what is left needs something that failed
-        done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-        for future in done:
-            task = running.pop(future)
-            try:
-                spent = future.result()
-            except Exception as error:  # whatever a step raises: others go on
-                failed[task.name] = error
-            else:
-                missing.discard(task.name)
-                report(task, spent)
+        try:
+            for name in ready if at_once is None else ready[: at_once - len(running)]:
+                needs = {need: plan.digest(need) for need in waiting[name].needs}
+                future = executor.submit(run_task, waiting[name], plan.digest(name), needs, str(store.root))
+                running[future] = waiting.pop(name)
+            if not running:
+                break  # what is left needs something that failed
+            done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                try:
+                    spent = future.result()
+                except concurrent.futures.BrokenExecutor:
+                    raise
+                except Exception as error:  # whatever a step raises: others go on
+                    failed[running.pop(future).name] = error
+                else:
+                    task = running.pop(future)
+                    missing.discard(task.name)
+                    report(task, spent)
+        except concurrent.futures.BrokenExecutor as error:
+            names = ", ".join(task.name for task in running.values()) or "nothing"
+            raise StudyError(
+                f"A worker was killed, most likely for want of memory, while {names} ran; what is finished is kept: the same command with "
+                "fewer --workers goes on from here."
+            ) from error
     if failed:
         name, error = next(iter(failed.items()))
         others = f", {len(failed) - 1} more failed" if len(failed) > 1 else ""
@@ -138,20 +147,24 @@ class InProcess(concurrent.futures.Executor):
 def local_processes(workers: int, threads: int = 1) -> concurrent.futures.Executor:
     """An executor of processes on this machine that die with this one, each with ``threads`` torch threads."""
     context = multiprocessing.get_context("spawn")
-    return concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=(threads,))
+    return concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_prepare, initargs=(threads, os.getpid()))
 
 
-def _prepare(threads: int) -> None:
-    _die_with_parent()
+def _prepare(threads: int, parent: int) -> None:
+    _die_with_parent(parent)
     import torch
 
     torch.set_num_threads(threads)
 
 
-def _die_with_parent() -> None:
-    """A worker whose parent was killed must not go on writing beside the run that takes over."""
+def _die_with_parent(parent: int) -> None:
+    """A worker whose parent was killed must not go on writing beside the run that takes over.
+
+    Args:
+        parent: the process that started this one; 1 in a container, and whoever takes up orphans may be any other.
+    """
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() == 1:  # it died before we asked
+        if os.getppid() != parent:  # it died before we asked
             os.kill(os.getpid(), signal.SIGKILL)

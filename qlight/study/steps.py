@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +34,7 @@ from qlight.targets import PackedTarget
 from qlight.zoo.store import write_checkpoint
 
 #: raised when a step computes something else than before; results of earlier revisions are then not used
-REVISION = 3
+REVISION = 4
 NETWORK, ACCURACY, GRAPH = "network.ckpt", "accuracy.json", "graph"
 _LAST = "last.ckpt"
 
@@ -68,10 +70,28 @@ def train(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -
     saver = ModelCheckpoint(dirpath=folder, filename="last", enable_version_counter=False)
     with quiet():
         trainer = make_trainer(folder, **{**options["trainer"], "enable_checkpointing": True, "callbacks": [saver]})
-        trainer.fit(model, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=str(last) if _is_whole(last) else None, weights_only=True)
     write_checkpoint(model, folder / NETWORK)
-    last.unlink(missing_ok=True)
     _test(options, folder)
+    last.unlink(missing_ok=True)  # not before: a test that is interrupted asks for no second training
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint to go on from; one that cannot be read is removed.
+
+    Lightning writes it elsewhere and moves it, which a kill leaves half done where that is another file system.
+    """
+    if not checkpoint.exists():
+        return False
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:  # which torch's files are, with checksums
+            whole = archive.testzip() is None
+    except zipfile.BadZipFile:
+        whole = False
+    if not whole:
+        warnings.warn(f"{str(checkpoint)!r} cannot be read, as a kill left it half written; the training begins anew.", stacklevel=2)
+        checkpoint.unlink()
+    return whole
 
 
 def take(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -15,6 +16,8 @@ from qlight.errors import InputError
 from qlight.files import whole_file
 
 _DONE, _LOCK, _RESULT, _SPENT = "done.json", "lock", "result", "spent.json"
+#: errors of writing
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 class Spent(NamedTuple):
@@ -79,17 +82,24 @@ class Store:
 
     @contextlib.contextmanager
     def running(self, digest: str) -> Iterator[Path]:
-        """The folder of a task for the one process that runs it; another waits until the first is done or dead."""
-        folder = self._folder(digest)
+        """The folder of a task for the one process that runs it; another waits until the first is done or dead.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        folder, entered = self._folder(digest), False
         try:
             self.result(digest).mkdir(parents=True, exist_ok=True)
             with (folder / _LOCK).open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # goes with the process, however it ends
                 if not self.is_done(digest):
                     self._remove_parts(digest)
+                entered = True
                 yield self.result(digest)
         except OSError as error:
-            if error.filename is None or not str(error.filename).startswith(str(folder)):
+            of_folder = error.filename is not None and str(error.filename).startswith(str(folder))
+            # a task may also miss a file of its own, which is no matter of writing
+            if not of_folder or (entered and error.errno not in _UNWRITABLE):
                 raise
             raise InputError(
                 f"Expected `store` to be a folder that can be written, but {str(folder)!r} cannot ({error.strerror})."
@@ -97,7 +107,7 @@ class Store:
 
     def _remove_parts(self, digest: str) -> None:
         """Remove what a killed process was about to write (`qlight.files.whole_file`) or had locked: hidden files, which no task leaves."""
-        for path in [*self.result(digest).rglob(".*")]:
+        for path in [*self._folder(digest).glob(".*"), *self.result(digest).rglob(".*")]:
             if path.is_file():
                 path.unlink()
 

@@ -24,14 +24,15 @@ def summary(records: Records) -> dict[str, Any]:
     """As JSON can hold it.
 
     Returns:
-        "l2", "linf": means over the examples that succeed; "lost": {"l2", "queries"}: [x, images that are right and not fooled at a price
-        of x] by ascending x, thinned; "queries" None where the attack took gradients or does not count image by image; "queries": how many
-        every image took, None where they differ or are not counted.
+        "l2", "linf": means over the examples that succeed (section 4.3: the answer is wrong); "lost": {"l2", "queries"}: [x, images that
+        are right and not fooled at a price of x] by ascending x, thinned, "queries" None where the attack took gradients or does not count
+        image by image; "queries": how many every image took, None where they differ or are not counted.
     """
     counted = bool(records.counted_singly.all()) and not records.gradients.any()
     counts = np.unique(records.queries)
     lost = {"l2": _lost(records, records.l2), "queries": _lost(records, records.queries) if counted else None}
-    means = {name: _mean(getattr(records, name)[records.success]) for name in ("l2", "linf")}
+    fooled = records.adversarial_prediction != records.label  # attacks that leave wrong images alone do not call those a success
+    means = {name: _mean(getattr(records, name)[fooled]) for name in ("l2", "linf")}
     return {**means, "lost": lost, "queries": int(counts[0]) if counted and len(counts) == 1 else None}
 
 

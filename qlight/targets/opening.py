@@ -12,7 +12,7 @@ def open_target(name: TargetName) -> PixelTarget:
 
     Raises:
         InputError: what it names is not there, or another argument is wrong.
-        HardwareError: a board does not answer, or wrongly; or a tool that csim needs is missing.
+        HardwareError: a board does not answer, or wrongly; or a tool that csim or rtlsim needs is missing.
     """
     if name.kind == "packed":
         return PackedTarget(name.place)

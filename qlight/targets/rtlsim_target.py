@@ -17,7 +17,8 @@ class RtlSimTarget(PixelTarget):
         budget, cache_bytes: see `PixelTarget`.
 
     Raises:
-        InputError: there is no whole build in the folder, a tool is missing, or another argument is wrong.
+        InputError: there is no whole build in the folder, or another argument is wrong.
+        HardwareError: verilator or a compiler is missing.
     """
 
     kind = "rtlsim"

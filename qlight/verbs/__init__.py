@@ -11,13 +11,14 @@ from qlight.evaluation import save_predictions
 from qlight.verbs.attack import AttackTrainer
 from qlight.verbs.base import ROOT
 from qlight.verbs.comparing import ComparingTrainer
+from qlight.verbs.crossing import CrossingTrainer
 from qlight.verbs.diagnose import DiagnoseTrainer
 from qlight.verbs.export import ExportTrainer
 
 __all__ = ["ROOT", "Trainer"]
 
 
-class Trainer(AttackTrainer, DiagnoseTrainer, ExportTrainer, ComparingTrainer):
+class Trainer(AttackTrainer, DiagnoseTrainer, ExportTrainer, CrossingTrainer, ComparingTrainer):
     """Lightning's Trainer with qlight's verbs; ``predict`` also writes a file."""
 
     def predict(  # type: ignore[override]

@@ -104,7 +104,8 @@ def _certified(module: nn.Module, count: int, folder: str, seed: int) -> Callabl
     """Keep `count` random queries of a packed target of a build folder; what replays them on its RTL, or None for a count of 0.
 
     Raises:
-        InputError: the target is no such one, or the RTL cannot be simulated here.
+        InputError: the target is no such one.
+        HardwareError: the RTL cannot be simulated here; the message says what to install.
     """
     if count == 0:
         return None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,13 @@ import lightning as L
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import read_checkpoint
+from qlight.evaluation.analysis import Network
 from qlight.evaluation.diagnostics import progress_bar
+from qlight.evaluation.runner import describe
 from qlight.files import whole_file
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_weights
+from qlight.verbs.networks import identities
 
 #: below which folders of results are made
 ROOT = "runs"
@@ -34,6 +40,18 @@ class VerbTrainer(L.Trainer):
     def _progress(self) -> AbstractContextManager[Any]:
         """The context of a function that shows how far a verb is; None where nothing is shown."""
         return progress_bar() if self.progress_bar_callback else contextlib.nullcontext()
+
+    def _folder(
+        self, verb: str, out: str | None, networks: Sequence[Network], datamodule: L.LightningDataModule | None, *more: Any
+    ) -> Path:
+        """Where the results go: `out`, or a folder named by a hash of `networks`, the data and ``more``: of all that they depend on."""
+        if out is not None:
+            return Path(out)
+        known = [identities(networks), describe(datamodule), self.limit_test_batches, *more]
+        digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=repr).encode()).hexdigest()
+        folder = Path(self.default_root_dir) / verb / digest[:8]
+        self._say(f"results in {folder}")
+        return folder
 
     def _finish(self, folder: Path, files: str) -> None:
         self._save_configuration(folder)

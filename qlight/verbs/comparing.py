@@ -1,143 +1,23 @@
-"""The verbs that compare several networks: ``transfer``, ``ensemble``, ``gradients``, ``spread`` and ``shift``."""
+"""The verbs that compare networks on the images of the test split: ``gradients`` and ``spread``."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 
-from qlight.attacks import AttackSuite
 from qlight.errors import InputError
-from qlight.evaluation.analysis import Network, ensemble, gradients, shift, spread, transfer
-from qlight.evaluation.analysis.kappa import KAPPAS
+from qlight.evaluation.analysis import Network, gradients, spread
 from qlight.evaluation.analysis.logit_spread import STEPS
 from qlight.evaluation.batches import Images, first_images
-from qlight.evaluation.runner import describe
 from qlight.models import Classifier
-from qlight.targets import EnsembleTarget
-from qlight.verbs.base import VerbTrainer, named_attacks
-from qlight.verbs.networks import load_networks, sources_and_targets
-
-#: attacks on an ensemble itself, with the paper's eps, by whether it has a gradient
-ADAPTIVE = {
-    True: {"AdaptivePGD": {"class_path": "AdaptivePGD",
-                           "init_args": {"eps": 0.03, "step_size": 0.003, "steps": 50, "restarts": 2, "loss": "margin"}}},
-    False: {"AdaptiveSPSA": {"class_path": "AdaptiveSPSA", "init_args": {"eps": 0.03, "early_stop": True}}},
-}  # fmt: skip
+from qlight.verbs.base import VerbTrainer
+from qlight.verbs.networks import load_networks
 
 
 class ComparingTrainer(VerbTrainer):
     """Lightning's Trainer with the verbs that compare networks."""
-
-    def transfer(
-        self,
-        model: Classifier,
-        datamodule: L.LightningDataModule | None = None,
-        sources: str | None = None,
-        targets: str | None = None,
-        attacks: AttackSuite | None = None,
-        kappas: list[float] | None = None,
-        reuse: str | None = None,
-        out: str | None = None,
-        seed: int = 0,
-    ) -> Any:
-        """Craft adversarial examples on some networks and judge them on others.
-
-        An interrupted run goes on where it was when the same command is given again.
-
-        Args:
-            sources: networks to craft on, separated by commas: CKPT or name=CKPT; packed:FOLDER where all attacks only query.
-            targets: networks to judge on: CKPT, packed:FOLDER or rtlsim:FOLDER, each also as name=...; null is the sources.
-            attacks: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args (without the model).
-            kappas: of Carlini-Wagner attacks; the best of each source is reported. Null is 5, 10, 15, 20, 25; [] keeps the attacks' own.
-            reuse: more folders of `attack`, separated by commas, whose examples are used where they are the same.
-            out: folder of the results; null is one below runs/transfer that is named by a hash of all that they depend on.
-            seed: of the attacks' random numbers.
-        """
-        suite, of, to = named_attacks(attacks), *sources_and_targets(sources, targets)
-        assert datamodule is not None  # the parser asks for it
-        searched = list(KAPPAS if kappas is None else kappas)
-        folder = self._folder("transfer", out, [*of, *to], datamodule, suite.to_value(), searched, seed)
-        with self._progress() as advance:
-            matrix = transfer(
-                self,
-                of,
-                to,
-                suite,
-                datamodule,
-                out=folder,
-                seed=seed,
-                kappas=searched,
-                known=self._known(reuse),
-                on_progress=advance,
-            )
-        if matrix is not None:
-            matrix.print()
-            matrix.save(folder)
-            self._finish(folder, "transfer.csv, transfer.json, transfer.md, transfer.png, crafted/, judged/")
-        return matrix
-
-    def ensemble(
-        self,
-        model: Classifier,
-        datamodule: L.LightningDataModule | None = None,
-        networks: str | None = None,
-        attacks: AttackSuite | None = None,
-        m: int | None = None,
-        adaptive: AttackSuite | None = None,
-        kappas: list[float] | None = None,
-        reuse: str | None = None,
-        out: str | None = None,
-        seed: int = 0,
-    ) -> Any:
-        """Measure a defence that answers only where several networks agree, also against an attacker who knows it.
-
-        An interrupted run goes on where it was when the same command is given again.
-
-        Args:
-            networks: the members, separated by commas: CKPT, packed:FOLDER or rtlsim:FOLDER, each also as name=...
-            attacks: on each member alone: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args.
-            m: members that must agree; null is all but one.
-            adaptive: attacks on the ensemble itself; null is AdaptivePGD, or AdaptiveSPSA where a member has no gradient.
-            kappas: of Carlini-Wagner attacks; the best of each source is reported. Null is 5, 10, 15, 20, 25; [] keeps the attacks' own.
-            reuse: more folders of `attack`, separated by commas, whose examples are used where they are the same.
-            out: folder of the results; null is one below runs/ensemble that is named by a hash of all that they depend on.
-            seed: of the attacks' random numbers.
-        """
-        suite = named_attacks(attacks)
-        assert datamodule is not None  # the parser asks for it
-        members = load_networks(networks, "networks")
-        m = len(members) - 1 if m is None else m
-        target = EnsembleTarget({member.name: member.module for member in members}, m)
-        if adaptive is None:
-            adaptive = AttackSuite.from_value(ADAPTIVE[target.differentiable])
-        searched = list(KAPPAS if kappas is None else kappas)
-        suites = (suite.to_value(), adaptive.to_value())
-        folder = self._folder("ensemble", out, members, datamodule, m, suites, searched, seed)
-        with self._progress() as advance:
-            found = ensemble(
-                self,
-                members,
-                suite,
-                datamodule,
-                out=folder,
-                m=m,
-                seed=seed,
-                kappas=searched,
-                known=self._known(reuse),
-                target=target,
-                adaptive=adaptive,
-                on_progress=advance,
-            )
-        if found is not None:
-            found.print()
-            found.save(folder)
-            self._finish(folder, "agreement.csv, ensemble.csv, ensemble.json, ensemble.png, crafted/, judged/")
-        return found
 
     def gradients(
         self,
@@ -208,38 +88,6 @@ class ComparingTrainer(VerbTrainer):
         self._finish(folder, "logits.csv, differences.csv, spread.json, spread.png")
         return found
 
-    def shift(
-        self,
-        model: Classifier,
-        datamodule: L.LightningDataModule | None = None,
-        sources: str | None = None,
-        targets: str | None = None,
-        attacks: AttackSuite | None = None,
-        reuse: str | None = None,
-        out: str | None = None,
-        seed: int = 0,
-    ) -> Any:
-        """Measure how much of a perturbation quantization levels out, layer by layer.
-
-        Args:
-            sources: checkpoints to craft on, separated by commas, each also as name=CKPT.
-            targets: checkpoints to look at as well; null is the sources.
-            attacks: names separated by commas, a YAML file, or a mapping of labels to class_path and init_args (without the model).
-            reuse: more folders of `attack`, separated by commas, whose examples are used where they are the same.
-            out: folder of the results; null is one below runs/shift that is named by a hash of all that they depend on.
-            seed: of the attacks' random numbers.
-        """
-        suite, of, to = named_attacks(attacks), *sources_and_targets(sources, targets)
-        assert datamodule is not None  # the parser asks for it
-        folder = self._folder("shift", out, [*of, *to], datamodule, suite.to_value(), seed)
-        with self._progress() as advance:
-            found = shift(self, of, to, suite, datamodule, out=folder, seed=seed, known=self._known(reuse), on_progress=advance)
-        if found is not None:
-            found.print()
-            found.save(folder)
-            self._finish(folder, "shift.csv, shift.json, shift.png, crafted/, judged/")
-        return found
-
     def _images(self, datamodule: L.LightningDataModule | None, count: int) -> Images:
         """The first images of the test split, where the networks run."""
         assert datamodule is not None  # the parser asks for it
@@ -252,20 +100,3 @@ class ComparingTrainer(VerbTrainer):
         for network in networks:
             network.module.to(self.strategy.root_device)
         return networks
-
-    def _known(self, reuse: str | None) -> list[Path]:
-        """Where examples may be found: below the root, where `attack` puts them, and in the folders that were named."""
-        default = Path(self.default_root_dir) / "attack"
-        return [*([default] if default.is_dir() else []), *(Path(place) for place in (reuse or "").split(",") if place.strip())]
-
-    def _folder(
-        self, verb: str, out: str | None, networks: Sequence[Network], datamodule: L.LightningDataModule | None, *more: Any
-    ) -> Path:
-        """Where the results go: `out`, or a folder named by all that they depend on."""
-        if out is not None:
-            return Path(out)
-        known = [[(network.name, network.identity) for network in networks], describe(datamodule), self.limit_test_batches, *more]
-        digest = hashlib.sha256(json.dumps(known, sort_keys=True, default=repr).encode()).hexdigest()
-        folder = Path(self.default_root_dir) / verb / digest[:8]
-        self._say(f"results in {folder}")
-        return folder

@@ -16,6 +16,7 @@ from qlight.evaluation.runner import describe
 from qlight.models import Classifier
 from qlight.models.checkpoint import load_classifier
 from qlight.verbs.base import VerbTrainer, loaded
+from qlight.verbs.networks import named_places
 
 
 class DiagnoseTrainer(VerbTrainer):
@@ -49,11 +50,14 @@ class DiagnoseTrainer(VerbTrainer):
         if images < 1:
             raise InputError(f"Expected `images` to be at least 1, but got {images}; 32 are enough to see masking.")
         assert datamodule is not None  # the parser asks for it
-        others = {name: load_classifier(other, read_checkpoint(other)) for name, other in _named(sources or "").items()}
+        places = _paths(sources)
+        others = {name: load_classifier(other, read_checkpoint(other)) for name, other in places.items()}
         batch = first_images(datamodule, images)
         device = self.strategy.root_device
         model.eval().to(device)
-        digest = hashlib.sha256(f"{file_sha256(path)} {describe(datamodule)} {images} {sources} {eps} {sizes} {seed}".encode()).hexdigest()
+        crafted_on = [(name, file_sha256(other)) for name, other in places.items()]
+        known = f"{file_sha256(path)} {describe(datamodule)} {images} {crafted_on} {eps} {sizes} {seed}"
+        digest = hashlib.sha256(known.encode()).hexdigest()
         folder = Path(self.default_root_dir) / "diagnose" / f"{model.label}-{digest[:8]}" if out is None else Path(out)
         with self._progress() as advance:
             diagnosis = diagnose(
@@ -75,15 +79,15 @@ class DiagnoseTrainer(VerbTrainer):
         return diagnosis
 
 
-def _named(sources: str) -> dict[str, Path]:
-    """Paths separated by commas, each as `name=path` or alone, where its stem is its name."""
+def _paths(sources: str | None) -> dict[str, Path]:
+    """Checkpoints by name; one that is given without has its stem for a name."""
     named: dict[str, Path] = {}
-    for source in filter(None, sources.split(",")):
-        name, _, path = source.rpartition("=")
-        name = name or Path(path).stem
+    for name, place in named_places(sources):
+        path = Path(place).expanduser()
+        name = name or path.stem
         if name in named:
             raise InputError(f"Expected `sources` with different names, but {name!r} comes twice; write name=path.")
-        named[name] = Path(path)
+        named[name] = path
     for path in named.values():
         if not path.is_file():
             raise InputError(f"Expected `sources` to be checkpoints, but there is no file {str(path)!r}; correct the path.")

@@ -50,7 +50,7 @@ class ExportTrainer(VerbTrainer):
             calibration: images of the validation split on which scales of ReLU activations are found.
             images: images of the test split on which codes, predictions and accuracy are compared; 0 compares nothing.
             format: graph; or qonnx or onnx (plain integer ONNX), for which `out` may also be a file that ends in .onnx (both need the extra
-                qlight[interop]); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool; or hls: one of
+                interop); or rtl: a build folder of the streaming accelerator, for a simulator or a synthesis tool; or hls: one of
                 its twin in C++, for C-simulation or Vitis HLS.
             thresholds: exact: those of torch's float32; or affine: of codes of 5 bits and more on affine functions, from which float32's
                 rounding moves some by one accumulator, so that an accelerator needs two numbers a channel in their place.
@@ -61,6 +61,8 @@ class ExportTrainer(VerbTrainer):
             board: of rtl and hls: a name of hw/boards or a .toml file; adds scripts of Vivado for it (folder vivado), and tells Vitis HLS
                 part and clock.
         """
+        if calibration < 1:
+            raise InputError(f"Expected `calibration` to be at least 1 image, but got {calibration}; 256 is the default.")
         if thresholds not in ("exact", "affine"):
             raise InputError(f"Expected `thresholds` to be exact or affine, but got {thresholds!r}; leave it out.")
         if board is not None and format not in ("rtl", "hls"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os.path
+from collections.abc import Sequence
 from pathlib import Path
 
 from qlight.errors import InputError
@@ -22,6 +24,30 @@ def sources_and_targets(sources: str | None, targets: str | None) -> tuple[list[
     return of, of if targets is None else load_networks(targets, "targets", {source.name: source for source in of})
 
 
+def identities(networks: Sequence[Network]) -> list[tuple[str, str]]:
+    """Names, and what makes each network the one it is: of what results depend on."""
+    return [(network.name, network.identity) for network in networks]
+
+
+def named_places(text: str | None) -> list[tuple[str, str]]:
+    """(name, place) of each `place` or `name=place`, separated by commas; "" for a name that is not given.
+
+    What begins with a kind of target and a colon, and what is there as it stands, is a place with its "="; else a name ends at the first.
+
+    >>> named_places("a.ckpt, w1a1=runs/epoch=9.ckpt,packed:graph,board://host:7000?deadline=9")
+    [('', 'a.ckpt'), ('w1a1', 'runs/epoch=9.ckpt'), ('', 'packed:graph'), ('', 'board://host:7000?deadline=9')]
+    """
+    return [_named(place.strip()) for place in (text or "").split(",") if place.strip()]
+
+
+def _named(text: str) -> tuple[str, str]:
+    kind, colon, _ = text.partition(":")
+    name, mark, place = text.partition("=")
+    if not mark or (colon and kind in KINDS) or os.path.exists(os.path.expanduser(text)):  # Path's raise where there is no home folder
+        return "", text
+    return name, place
+
+
 def load_networks(text: str | None, name: str, known: dict[str, Network] | None = None) -> list[Network]:
     """The networks that a command line names: `place` or `name=place`, separated by commas.
 
@@ -33,14 +59,12 @@ def load_networks(text: str | None, name: str, known: dict[str, Network] | None 
     Raises:
         InputError: none, a name twice, or no network at a place.
     """
-    places = [place.strip() for place in (text or "").split(",") if place.strip()]
+    places = named_places(text)
     if not places:
         raise InputError(f"Expected `--{name}` to name networks, but got none; for example --{name} float.ckpt,w1a1=other.ckpt.")
     found: list[Network] = []
-    for place in places:
-        name_and_place, mark, options = place.partition("?")  # those of a board's address have = too
-        label, _, where = name_and_place.rpartition("=")
-        network = _load(label, where + mark + options)
+    for label, place in places:
+        network = _load(label, place)
         if any(other.name == network.name for other in found):
             raise InputError(f"Expected `--{name}` with different names, but {network.name!r} comes twice; write name=path.")
         same = (known or {}).get(network.name)

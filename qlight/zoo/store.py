@@ -15,7 +15,7 @@ import safetensors.numpy
 import torch
 
 from qlight.errors import InputError, nearest
-from qlight.files import user_cache, whole_file
+from qlight.files import cache_folder, whole_file
 from qlight.models import Classifier
 from qlight.zoo.packed import pack, unpack
 
@@ -91,13 +91,13 @@ def load(name: str) -> Classifier:
 
 
 def checkpoint(name: str) -> Path:
-    """A checkpoint file of a network of the zoo, as `fit` writes them (without optimizer); made once, in the user's cache folder.
+    """A checkpoint file of a network of the zoo, as `fit` writes them (without optimizer); made once, in `qlight.files.cache_folder`.
 
     Raises:
-        InputError: there is none of this name, or the cache folder cannot be written.
+        InputError: there is none of this name, or the folder zoo of the cache cannot be written.
     """
     entry = find(name)
-    path = user_cache() / "zoo" / f"{entry.name}-{entry.sha256[:12]}.ckpt"
+    path = cache_folder() / "zoo" / f"{entry.name}-{entry.sha256[:12]}.ckpt"
     if path.is_file():
         return path
     write_checkpoint(load(entry.name), path)

@@ -86,7 +86,8 @@ def test_ensemble(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_gradients(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(options("gradients", "--networks", "float.ckpt,w1a1.ckpt", "--images", "4")) == 0
+    Path("w1a1.ckpt").rename("epoch=9-step=4000.ckpt")
+    assert main(options("gradients", "--networks", "float.ckpt,epoch=9-step=4000.ckpt", "--images", "4")) == 0
     (out,) = Path("runs/gradients").iterdir()
     assert [row["images"] for row in table(out / "gradients.csv")] == ["4"] * 6
     assert "Mean cosine of gradients of the margin loss" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("onnx", reason="needs qlight[interop]")
+pytest.importorskip("onnx", reason="needs the extra interop")
 
 from qlight.__main__ import main, verb_help
 from qlight.intgraph import Graph

@@ -1,4 +1,4 @@
-"""``export --thresholds``: those of float32, or moved onto affine functions of the accumulator."""
+"""``export --thresholds``: those of float32, or moved onto affine functions of the accumulator; and images for ``--calibration``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ def test_affine_thresholds_and_those_of_float32(export: list[str], capsys: pytes
 def test_other_words_are_refused(export: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = _fails([*export, "--out", "graph", "--thresholds", "rough"], capsys, tmp_path)
     assert "Expected `thresholds` to be exact or affine, but got 'rough'; leave it out" in line
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_calibration_needs_an_image(count: int, export: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = _fails([*export, "--out", "graph", "--calibration", str(count)], capsys, tmp_path)
+    assert f"Expected `calibration` to be at least 1 image, but got {count}; 256 is the default" in line
 
 
 def test_help_names_the_option() -> None:

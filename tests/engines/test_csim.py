@@ -125,7 +125,7 @@ def test_missing_tools(build: HlsBuild, tmp_path: Path, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         patch.setattr(native_csim, "find_ap_int", lambda: tmp_path)
-        with pytest.raises(HardwareError, match=r"The target csim needs a C\+\+ compiler, but there is none; install g\+\+"):
+        with pytest.raises(HardwareError, match=r"There is no C\+\+ compiler; install g\+\+"):
             CSimEngine(build.folder)
 
 
@@ -136,7 +136,7 @@ def test_a_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(HardwareError, match=r"does not compile the C-simulation: .*wrong\.cpp:1.*error"):
         native_csim.compile_library([tmp_path / "wrong.cpp"], tmp_path / "library.so", [])
     monkeypatch.setattr(compiling, "cxx", lambda: ("/bin/nothing",))
-    with pytest.raises(HardwareError, match="The C\\+\\+ compiler /bin/nothing does not run"):
+    with pytest.raises(HardwareError, match="The tool /bin/nothing does not run"):
         native_csim.compile_library([tmp_path / "wrong.cpp"], tmp_path / "library.so", [])
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.cpp"], "nothing half-written"
 

@@ -12,7 +12,7 @@ import torch
 from qlight.engines import compiling, native_rtlsim
 from qlight.engines.packed import PackedEngine
 from qlight.engines.rtlsim import RtlSimEngine, SimulationError
-from qlight.errors import InputError
+from qlight.errors import HardwareError, InputError
 from qlight.hardware import registers
 from qlight.hardware.build import Build, load_build, write_build
 from qlight.hardware.cycles import cycles, image_ends
@@ -30,8 +30,8 @@ GRAPH = random_graph(0, bits=1)
 def tools_or_skip() -> None:
     try:
         native_rtlsim.find_verilator()
-        native_rtlsim.find_compiler()
-    except InputError as error:
+        compiling.cxx()
+    except HardwareError as error:
         pytest.skip(str(error))
 
 
@@ -159,14 +159,14 @@ def test_missing_tools(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("VERILATOR_ROOT", raising=False)
     with monkeypatch.context() as patch:
         patch.setattr(native_rtlsim.importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(InputError, match=r"Expected verilator for the target rtlsim, but there is none; install it with `pip install"):
+        with pytest.raises(HardwareError, match=r"The target rtlsim needs verilator, but there is none; install it with `pip install"):
             RtlSimEngine(build.folder)
     tools = native_rtlsim.Verilator(tmp_path, tmp_path)
     monkeypatch.setattr(native_rtlsim, "find_verilator", lambda: tools)
-    with pytest.raises(InputError, match=r"Expected a C\+\+ compiler for the target rtlsim, but there is none; install g\+\+"):
+    with pytest.raises(HardwareError, match=r"There is no C\+\+ compiler; install g\+\+"):
         RtlSimEngine(build.folder)
     monkeypatch.setattr(compiling, "cxx", lambda: ("false",))
-    with pytest.raises(InputError, match="to run, but it does not"):
+    with pytest.raises(HardwareError, match=r"The tool .* does not run"):
         RtlSimEngine(build.folder)
 
 
@@ -175,14 +175,14 @@ def test_tools_that_fail(build: Build, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     broken = load_build(build.folder)
     (tmp_path / "wrong.sv").write_text("module qlight_top; wire\nendmodule\n")
-    with pytest.raises(InputError, match=r"Expected verilator to compile the simulation, but it failed: .*wrong\.sv"):
+    with pytest.raises(HardwareError, match=r"The tool verilator does not compile the simulation: .*wrong\.sv"):
         native_rtlsim.compiled([tmp_path / "wrong.sv"], broken.geometry_hash)
     (tmp_path / "wrong.sv").write_text('module qlight_top;\n if (1) begin : g\n $error("qlight_top: PE must be 1.");\n end\nendmodule\n')
-    with pytest.raises(InputError, match=r"Expected verilator to compile the simulation, but it failed: .*: qlight_top: PE must be 1\."):
+    with pytest.raises(HardwareError, match=r"The tool verilator does not compile the simulation: .*: qlight_top: PE must be 1\."):
         native_rtlsim.compiled([tmp_path / "wrong.sv"], broken.geometry_hash)
     assert not list((tmp_path / "qlight").iterdir()), "nothing half-written"
     (tmp_path / "library.so").write_text("nothing")
-    with pytest.raises(InputError, match="Expected the compiled simulation to load, but it does not"):
+    with pytest.raises(HardwareError, match="The compiled simulation does not load"):
         native_rtlsim.load(tmp_path / "library.so")
 
 

@@ -1,4 +1,4 @@
-"""Result rows on disk and on screen, and files that are whole or not there."""
+"""Result rows on disk and on screen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import dataclasses
 import io
 import json
 import math
-import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from rich.console import Console
 
 from qlight.errors import InputError
 from qlight.evaluation import ResultRow, load_results, print_table, save_results
-from qlight.files import whole_file
 
 
 def row(**changes: Any) -> ResultRow:
@@ -146,34 +143,3 @@ def test_the_table_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -
 
 def test_text_in_brackets_is_not_markup() -> None:
     assert "[red]" in printed([row(attack="[red]")], 120, True)
-
-
-def test_a_file_that_fails_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def killed() -> None:
-        with whole_file(path) as part:
-            part.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        killed()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_whole_file_is_readable_like_any_other(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "a.txt") as part:
-        part.write_text("x")
-    (tmp_path / "b.txt").write_text("x")
-    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
-
-
-def test_places_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a folder"), whole_file(tmp_path):
-        pass
-    (tmp_path / "file").write_text("")
-    words = f"folder that can be written for `a.txt`, but '{tmp_path}{os.sep}file' cannot"
-    with pytest.raises(InputError, match=re.escape(words)), whole_file(tmp_path / "file" / "a.txt"):
-        pass

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qlight.engines import native_csim
+from qlight.engines import compiling, native_csim
 from qlight.engines.csim import CSimEngine
 from qlight.hardware.cycles import cycles
 from qlight.hardware.hls_build import VECTORS_FILE, HlsBuild, write_hls_build
@@ -69,7 +69,7 @@ def run_test_bench(core: Path, bench: Path, folder: Path, compiled: bool = False
         compiled: the core is in it from a call before.
     """
     include = [f"-I{each}" for each in (bench, native_csim.hls_folder() / "csim", core, native_csim.find_ap_int())]
-    compiler = (*native_csim.find_compiler(), "-std=c++14", "-O0", "-w")
+    compiler = (*compiling.cxx(), "-std=c++14", "-O0", "-w")
     objects = {"core": core / "qlight_hls.cpp", "bench": bench / "testbench.cpp"}
     for name, source in objects.items():
         if name == "bench" or not compiled:

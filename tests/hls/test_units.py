@@ -19,7 +19,7 @@ from hw.tb.mvtu.reference import Parameters, vectors
 from hw.tb.pool import shapes as pool_shapes
 from hw.tb.swg import shapes as swg_shapes
 from hw.tb.swg.reference import beats, cycles_a_frame, windows
-from qlight.engines import native_csim
+from qlight.engines import compiling, native_csim
 from qlight.errors import HardwareError
 from tests.hls.bench import Bench
 
@@ -34,7 +34,7 @@ FRAMES = 3
 def tools_or_skip() -> None:
     try:
         native_csim.find_ap_int()
-        native_csim.find_compiler()
+        compiling.cxx()
     except HardwareError as error:
         pytest.skip(str(error))
 

@@ -13,7 +13,7 @@ from hw.tb.mutants import MUTANTS, Mutant, detect
 #: cells with so many slow shapes that only every third is simulated, a second each to build; QLIGHT_ALL_SHAPES=1: all of them
 EVERY = {"mvtu": 3, "pool": 3}
 
-#: every fourth fault: each is a simulator to build; `python -m hw.tb.mutants` or QLIGHT_ALL_SHAPES=1: all of them
+#: every sixth fault: each is a simulator to build; `python -m hw.tb.mutants` or QLIGHT_ALL_SHAPES=1: all of them
 SHOWN = MUTANTS if os.environ.get("QLIGHT_ALL_SHAPES") else MUTANTS[::6]
 
 pytestmark = pytest.mark.usefixtures("simulator_tools")

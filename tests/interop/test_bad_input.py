@@ -288,7 +288,7 @@ def test_a_missing_extra_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     path = export_qonnx(worked_example(), tmp_path / "a.onnx")
     monkeypatch.setattr(extra, "import_module", missing)
     for call in (lambda: export_onnx_integer(worked_example(), tmp_path / "b.onnx"), lambda: import_qonnx(path)):
-        with pytest.raises(InputError, match=r"pip install 'qlight\[interop\]'"):
+        with pytest.raises(InputError, match=r"pip install -e '\.\[interop\]'"):
             call()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.onnx"]
 

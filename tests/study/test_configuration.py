@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from qlight.errors import InputError
+from qlight.study.command import main
 from qlight.study.configuration import Configuration, images_of
 from qlight.study.costs import attack_cost
 from qlight.study.planning import make_plan
 
 CONFIGS = Path(__file__).parents[2] / "configs/study"
+PGD = {"PGD": {"class_path": "torchattacks.PGD", "init_args": {"eps": 0.03}}}
 SMALLEST: dict[str, Any] = {
     "name": "least",
     "dataset": "SVHN",
@@ -57,10 +59,10 @@ def test_sections_add_their_tasks(tmp_path: Path) -> None:
     more = {
         "targets": ["torch", "packed"],
         "transfer": {"attacks": {"FGSM": 10}, "kappas": [5]},
-        "ensemble": {"members": ["float", "w2a32"], "m": 2, "attacks": {"FGSM": 10}, "adaptive": {"attacks": {}, "images": 5}},
+        "ensemble": {"members": ["float", "w2a32"], "m": 2, "attacks": {"FGSM": 10}, "adaptive": {"attacks": PGD, "images": 5}},
         "gradients": {"images": 10},
         "spread": {"images": 10, "difference_images": 2},
-        "shift": {"images": 10, "attacks": {}},
+        "shift": {"images": 10, "attacks": PGD},
         "diagnose": {"images": 2, "networks": ["float"]},
         "eps": {"attacks": ["FGSM"], "values": [0.01, 0.1], "images": 5},
         "rtlsim": {"images": 2, "networks": ["w2a32"]},
@@ -106,7 +108,7 @@ def test_steps_of_another_eps_are_in_proportion(tmp_path: Path) -> None:
 
 def test_what_takes_no_gradients_comes_last(tmp_path: Path) -> None:
     presets = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())["presets"]
-    more = {"shift": {"images": 10, "attacks": {}}, "presets": presets, "transfer": {"attacks": {"ZOO": 4, "CW": 5}, "kappas": [5]}}
+    more = {"shift": {"images": 10, "attacks": PGD}, "presets": presets, "transfer": {"attacks": {"ZOO": 4, "CW": 5}, "kappas": [5]}}
     plan = make_plan(Configuration.load(study(tmp_path, **more)))
     order = [task.name for task in plan]
     assert order.index("transfer/CW") < order.index("shift") < order.index("attack/torch/paper/SPSA/float")
@@ -155,8 +157,11 @@ def test_what_changes_a_result_changes_its_hash_and_no_other(tmp_path: Path) -> 
         ({"presets": None}, "`study` to have 'presets'"),
         ({"prests": {}}, "but got 'prests'; did you mean presets"),
         ({"transfer": {"attacks": {"CW": 10}}}, "`transfer.attacks` to hold FGSM, but got 'CW'"),
-        ({"ensemble": {"members": ["w1a1"], "m": 1, "attacks": {}}}, "`ensemble.members` to hold float, w2a32, but got 'w1a1'"),
-        ({"presets": {"paper": {"FGSM": {"class_path": "torchattacks.FGSM"}}}}, "`presets.paper.FGSM.images` to be a number"),
+        (
+            {"ensemble": {"members": ["float", "w1a1"], "m": 2, "attacks": {"FGSM": 5}}},
+            "`ensemble.members` to hold float, w2a32, but got 'w1a1'",
+        ),
+        ({"presets": {"paper": {"FGSM": {"class_path": "torchattacks.FGSM"}}}}, "Expected `presets.paper.FGSM.images`, but .* has none"),
         (
             {"presets": {"paper": {"FGSM": {"class_path": "torchattacks.FGSM", "images": {"float": 3}}}}},
             "numbers by network with `default`",
@@ -181,3 +186,20 @@ def test_what_is_no_study_is_refused(tmp_path: Path, text: str, message: str) ->
 @pytest.mark.parametrize(("images", "expected"), [(5, 5), ({"default": 5}, 5), ({"default": 5, "w1a1": 3}, 3)])
 def test_images_of_a_network(images: Any, expected: int) -> None:
     assert images_of({"images": images}, "w1a1") == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["report", "x.yaml", "--dry-run"], "`--dry-run` with run, which it plans only, but got it with report; leave it out"),
+        (["export", "x.yaml", "--archive", "x.xz", "--dry_run"], "but got it with export"),
+        (["import", "x.yaml", "--archive", "x.xz", "--dry-run"], "but got it with import"),
+        (["run", "x.yaml", "--dask", "tcp://x:1", "--workers", "4999"], "`--dask` without `--workers`, .* but got 4999; leave it out"),
+        (["run", "x.yaml", "--dask", "tcp://x:1", "--threads", "2"], "`--dask` without `--threads`, .* but got 2; leave it out"),
+        (["run", "x.yaml", "--dask", "tcp://x:1", "--threads", "1"], "there is no 'x.yaml'"),
+        (["status", "x.yaml", "--dry-run"], "there is no 'x.yaml'"),
+    ],
+)
+def test_options_that_would_not_be_used_are_refused(given: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        main(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections import Counter
@@ -22,6 +23,7 @@ from qlight.study.report.page import warnings
 from qlight.study.report.provenance import facts
 from qlight.study.report.verdicts import SIGNS, verdicts, word
 from qlight.study.results import Results
+from qlight.study.summary import FILE as SUMMARY
 from tests.study.markup import Parsed, check_page
 from tests.study.synthetic import DATA, IMAGES, NAMES, OPTIONS, Study
 
@@ -110,6 +112,18 @@ def test_distortions_of_transferred_examples_have_intervals(study: Study) -> Non
     for key, estimate in found.items():
         assert estimate.value == pytest.approx(plain[key].value)
     assert sum(estimate.low < estimate.value < estimate.high for estimate in found.values()) > 250
+
+
+def test_a_distance_that_is_not_defined_is_not_that_of_fewer_images(study: Study, tmp_path: Path) -> None:
+    """Transfer measures its diagonal too."""
+    folder = tmp_path / "none_fooled"
+    shutil.copytree(study.needs["attack/torch/paper/FGSM/float"], folder)
+    summary = json.loads((folder / SUMMARY).read_text())
+    (folder / SUMMARY).write_text(json.dumps(summary | {"l2": None}))
+    key = Key("FGSM", "float", "float", "l2")
+    without = {name: place for name, place in study.needs.items() if not name.startswith("attack/")}
+    assert key in Results(without).measured
+    assert key not in Results({**study.needs, "attack/torch/paper/FGSM/float": folder}).measured
 
 
 def test_the_clean_test_set_is_that_of_most_images(report: Path) -> None:
@@ -227,7 +241,7 @@ def test_a_part_of_a_study_names_what_did_not_run(study: Study, tmp_path: Path) 
 
 def test_the_page_of_verdicts_has_ours_and_the_papers(study: Study) -> None:
     of = material(study)
-    page = claims_page(of, "configs/study/x.yaml", 100)
+    page = claims_page(of, "configs/study/x.yaml", 100, Path("verdicts.md"))
     assert "All 100 tasks of the study have run." in page
     for judged in verdicts(of):
         part = page.partition(f"{{: #{judged.claim.name} }}")[2].partition("\n## ")[0]
@@ -240,7 +254,7 @@ def test_the_page_of_verdicts_has_ours_and_the_papers(study: Study) -> None:
             assert condition.verdict in line
     cells = [line.split(" | ")[-1] for line in page.splitlines() if line.startswith("| FGSM: w1a1 - float ")]
     assert cells == ["0.54 |"]
-    nothing = claims_page(Material("x", "CIFAR10", 0, DATA, Results({}), ("network/float",)), "x.yaml", 1)
+    nothing = claims_page(Material("x", "CIFAR10", 0, DATA, Results({}), ("network/float",)), "x.yaml", 1, Path("x.md"))
     assert "**0 of 1 tasks have run.**" in nothing
     assert f"Of {len(CLAIMS)} claims: {len(CLAIMS)} not run." in nothing
 

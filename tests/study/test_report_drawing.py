@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qlight.evaluation.figures import figures
 from qlight.evaluation.records import Records
 from qlight.study.report import curves
 from qlight.study.report.markup import Markup, element
@@ -93,6 +94,15 @@ def test_a_curve_counts_what_is_left(images: list[tuple[bool, bool, float]], x: 
     inside = [y for at, y in longer.points if at <= x]
     assert inside[-1] == pytest.approx(left)
     assert [at for at, _ in longer.points] == sorted(at for at, _ in longer.points)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 3, width=16)), min_size=1, max_size=30))
+def test_distances_are_of_all_wrong_answers(images: list[tuple[bool, bool, float]]) -> None:
+    """Whatever the attack calls a success: ZOO leaves images alone that are wrong before, and these count too (section 4.3)."""
+    of = records(images)
+    of = replace(of, success=of.success & (of.clean_prediction == of.label))
+    found, mean = summary(of)["l2"], figures(of)["mean_l2"]
+    assert (None if found is None else found[0]) == (None if mean is None else pytest.approx(mean))
 
 
 def test_a_curve_of_many_images_is_thinned_by_less_than_can_be_seen() -> None:

@@ -40,7 +40,7 @@ STUDY = {
         }
     },
     "transfer": {"kappas": [0, 5], "attacks": {"FGSM": 30, "CW": 6}},
-    "ensemble": {"members": ["float", "w1a1"], "m": 2, "attacks": {"FGSM": 30}},
+    "ensemble": {"members": ["float", "w1a1"], "m": 2, "kappas": [0, 5], "attacks": {"FGSM": 30, "CW": 6}},
     "eps": {"attacks": ["FGSM"], "values": [0.01, 0.1], "images": 10},
     "gradients": {"images": 10},
     "seed": 0,
@@ -91,6 +91,15 @@ def test_killed_at_random_moments_every_file_is_the_same(path: Path, undisturbed
         assert process.returncode < 0, errors.decode()
     assert kills
     assert contents(plan, Store(tmp_path / "store")) == contents(plan, store)
+
+
+def test_what_transfer_crafted_is_not_crafted_for_the_ensemble_again(undisturbed: tuple[Plan, Store]) -> None:
+    plan, store = undisturbed
+    folders = {name: store.result(plan.digest(f"{name}/CW")) for name in ("transfer", "ensemble")}
+    assert len([*folders["transfer"].glob("crafted/*/adversarial/CW kappa 5.safetensors")]) == 2
+    assert not (folders["ensemble"] / "crafted").exists()
+    judged = {name: {path.name: path.read_bytes() for path in (folder / "judged").iterdir()} for name, folder in folders.items()}
+    assert judged["ensemble"].items() <= judged["transfer"].items()
 
 
 @pytest.mark.parametrize("label", ["FGSM", "CW"])

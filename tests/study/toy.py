@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ def write(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -
     have = [line for line in have if line.endswith("\n")]
     lines = [f"{name}: {(place / 'out.txt').read_text().count(chr(10))}\n" for name, place in needs.items()]
     lines += [f"{options['seed']} {number}\n" for number in range(options.get("lines", 3))]
+    sum(range(options.get("work", 0)))
     path.write_text("".join(have))
     with path.open("a") as file:
         for line in lines[len(have) :]:
@@ -26,6 +29,10 @@ def write(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -
             time.sleep(options.get("pause", 0))
     if options.get("fail"):
         raise ValueError("it was told to")
+    if options.get("die"):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory runs out
+    if options.get("miss"):
+        (folder / "nothing.txt").read_text()
 
 
 def task(name: str, *needs: str, **options: Any) -> Task:

@@ -66,9 +66,29 @@ def test_an_unknown_name_is_refused() -> None:
         zoo.resolve("zoo:")
 
 
-def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+@pytest.mark.parametrize("missing", ["a cache that can be written", "a home folder"])
+def test_a_checkpoint_is_made_for_this_process_where_there_is_no_place_to_keep_it(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "a home folder":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(Path, "home", _no_home)
+    else:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    path = zoo.checkpoint("cifar10-w1a1-x0.25")
+    assert not path.is_relative_to(tmp_path)
+    assert load_classifier(path, read_checkpoint(path)).label == "w1a1"
+    assert zoo.checkpoint("zoo:cifar10-w1a1-x0.25") == path
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_cache_whose_zoo_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "qlight").mkdir()
+    (tmp_path / "qlight" / "zoo").touch()
     with pytest.raises(InputError, match="can be written"):
         zoo.checkpoint("cifar10-w1a1-x0.25")
 

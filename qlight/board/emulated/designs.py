@@ -30,7 +30,8 @@ def designs(builds: Sequence[Build], engine: str = "packed") -> dict[str, Make]:
         engine: packed: a model of the registers around the packed engine; rtl: the verilated top level of the build folder.
 
     Raises:
-        InputError: there is no such engine, or no verilator for it.
+        InputError: there is no such engine.
+        HardwareError: verilator or a compiler is missing for it.
     """
     if engine not in ENGINES:
         raise InputError(

@@ -24,7 +24,7 @@ def prepared(build: Build) -> ctypes.CDLL:
     """The simulation of a build, compiled now if the cache does not hold it.
 
     Raises:
-        InputError: verilator or a C++ compiler is missing.
+        HardwareError: verilator or a C++ compiler is missing.
     """
     units = [unit.name for unit in build.pipeline.units if isinstance(unit, Mvtu)]
     return native_rtlsim.load(native_rtlsim.compiled(build.sources, build.geometry_hash, len(build.pipeline.streamed), units))

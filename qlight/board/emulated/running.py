@@ -15,7 +15,7 @@ from pathlib import Path
 
 from qlight.board.environment import pynq_command
 from qlight.engines import native_rtlsim
-from qlight.errors import HardwareError, InputError
+from qlight.errors import HardwareError
 
 #: of the daemon: the client of pynq asks no other
 DAEMON_PORT = 7967
@@ -133,13 +133,12 @@ def start_daemon(builds: Sequence[Path], log: Path, engine: str = "packed", host
     """A daemon of an emulated board; `says` is host:port.
 
     Raises:
-        InputError: verilator is missing where `engine` is rtl.
-        HardwareError: the environment cannot be made, or the daemon does not start.
+        HardwareError: the environment cannot be made, the daemon does not start, or verilator is missing where `engine` is rtl.
     """
     try:
         root = {"VERILATOR_ROOT": str(native_rtlsim.find_verilator().root)} if engine == "rtl" else {}
-    except InputError as error:
-        raise InputError(f"{error} Or let the packed engine compute: --engine packed.") from error
+    except HardwareError as error:
+        raise HardwareError(f"{error} Or let the packed engine compute: --engine packed.") from error
     arguments = [f"--build={build}" for build in builds] + [f"--fault={fault}" for fault in faults]
     arguments += ["--host", host or free_host(), "--engine", engine, "--commands"]
     return Process("qlight.board.emulated.daemon", arguments, "ready", log, root)

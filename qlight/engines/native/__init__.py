@@ -85,7 +85,7 @@ def library(architecture: str = "native") -> Library:
     parts = [
         *sources.values(),
         shlex.join((*command, *flags)).encode(),
-        compiling.cxx_version(command).encode(),
+        compiling.version_of(command).encode(),
         compiling.processor().encode(),
     ]
     key = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]

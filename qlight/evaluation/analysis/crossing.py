@@ -11,8 +11,8 @@ from lightning.pytorch import LightningDataModule, Trainer
 
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
-from qlight.evaluation.analysis.examples import Examples, crafted_on
-from qlight.evaluation.analysis.judging import Judge
+from qlight.evaluation.analysis.examples import CRAFTED, Examples, crafted_on
+from qlight.evaluation.analysis.judging import JUDGED, Judge, judged_in
 from qlight.evaluation.analysis.kappa import expanded, searched
 from qlight.evaluation.analysis.networks import Network, check_networks
 from qlight.evaluation.analysis.tables import check_folder
@@ -71,10 +71,10 @@ def cross(
     for number, source in enumerate(sources):
         report(number, 2 * len(sources), f"crafting on {source.name}")
         wanted = expanded(suite, kappas) if source.name in names else searched(suite, kappas)
-        crafted[source.name] = crafted_on(trainer, source, wanted, datamodule, out=out / "crafted", seed=seed, known=folders)
+        crafted[source.name] = crafted_on(trainer, source, wanted, datamodule, out=out / CRAFTED, seed=seed, known=folders)
     if not trainer.is_global_zero:
         return None
-    return Crossing(crafted, Judge(_all_images(datamodule), out / "judged", trainer.strategy.root_device))
+    return Crossing(crafted, Judge(_all_images(datamodule), out / JUDGED, trainer.strategy.root_device, judged_in(folders)))
 
 
 def _all_images(datamodule: LightningDataModule) -> Images:

@@ -14,7 +14,7 @@ from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation.analysis.crossing import Crossing, Progress, cross
 from qlight.evaluation.analysis.ensemble_report import Defence, EnsembleReport
-from qlight.evaluation.analysis.examples import Examples, crafted_on
+from qlight.evaluation.analysis.examples import CRAFTED, Examples, crafted_on
 from qlight.evaluation.analysis.kappa import KAPPAS, best, candidates, check_kappas, variants
 from qlight.evaluation.analysis.networks import Network, check_networks
 from qlight.evaluation.analysis.votes import agreements, decide
@@ -73,7 +73,7 @@ def ensemble(
     crossing = cross(trainer, members, members, suite, datamodule, out=out, seed=seed, kappas=kappas, known=known, report=report)
     if target is not None and adaptive is not None:
         report(len(members), 2 * len(members), "attacking the ensemble")
-        against = crafted_on(trainer, itself, adaptive, datamodule, out=Path(out) / "crafted", seed=seed)
+        against = crafted_on(trainer, itself, adaptive, datamodule, out=Path(out) / CRAFTED, seed=seed)
     if crossing is None:
         return None
     names = [member.name for member in members]

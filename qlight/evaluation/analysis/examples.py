@@ -18,6 +18,8 @@ from qlight.evaluation.manifest import NAME, Manifest
 from qlight.evaluation.records import RecordFolder, Records, file_name
 from qlight.evaluation.runner import evaluate, evaluation_manifest
 
+#: where an analysis keeps the folders of its sources, below its own
+CRAFTED = "crafted"
 #: what an image's adversarial example depends on beside the attack itself
 _CONDITIONS = ("weights_sha256", "model", "data", "batches", "seed", "versions", "target", "graph_hash")
 
@@ -68,7 +70,8 @@ def crafted_on(
         datamodule: gives the test data.
         out: folder below which each source has one of its own; an interrupted call goes on where it was.
         seed: of the attacks' random numbers.
-        known: folders of evaluations (`python -m qlight attack --out FOLDER`), or folders that hold such folders.
+        known: folders of evaluations (`python -m qlight attack --out FOLDER`), folders that hold such folders, or `out` folders of other
+            analyses, where these keep what they crafted.
 
     Raises:
         InputError: an attack cannot run on this network; see `evaluate`.
@@ -106,11 +109,11 @@ def crafted_on(
 
 
 def _evaluations(folders: Iterable[Path]) -> Iterator[Path]:
-    """These folders and the evaluations one level below them, in an order that does not depend on the file system."""
+    """These folders, evaluations one level below them, and what analyses crafted, in an order that does not depend on the file system."""
     for folder in folders:
         yield folder
-        if folder.is_dir():
-            yield from sorted(path.parent for path in folder.glob(f"*/{NAME}"))
+        for pattern in (f"*/{NAME}", f"{CRAFTED}/*/{NAME}"):
+            yield from sorted(path.parent for path in folder.glob(pattern))
 
 
 def _held(folder: Path) -> dict[str, Any] | None:

@@ -14,11 +14,11 @@ from torch import Tensor
 from qlight.errors import InputError
 from qlight.evaluation.analysis import tables
 from qlight.evaluation.analysis.crossing import Progress
-from qlight.evaluation.analysis.inputs import check_images
 from qlight.evaluation.analysis.networks import Network, check_differentiable, check_networks
 from qlight.evaluation.analysis.tables import HeatMap
 from qlight.evaluation.crafting import require_gradients
 from qlight.evaluation.diagnostics.subject import margin
+from qlight.evaluation.inputs import check_images
 from qlight.evaluation.intervals import mean_interval
 from qlight.evaluation.model_checks import check_logits
 from qlight.evaluation.results import versions
@@ -161,7 +161,8 @@ def gradients(
 
 
 def _directions(network: Network, images: Tensor, labels: Tensor, losses: Sequence[str]) -> dict[str, Tensor]:
-    """The gradient of each image as a unit vector by loss: float32, N x values, on the CPU; 0 where it has no direction."""
+    """The gradient of each image as a unit vector by loss: float32, N x values, on the CPU; 0 where it has no direction:
+    where it is zero, or any of its values is not finite."""
     parts: dict[str, list[Tensor]] = {loss: [] for loss in losses}
     with network.view() as view, torch.enable_grad():
         for piece in range(0, len(images), _ROWS):
@@ -171,7 +172,8 @@ def _directions(network: Network, images: Tensor, labels: Tensor, losses: Sequen
                 logits = view(points)
                 check_logits(logits, points, classes)
                 (slope,) = torch.autograd.grad(LOSSES[loss](logits, classes).sum(), points)
-                slope = slope.flatten(1).double().nan_to_num(0, 0, 0)
+                slope = slope.flatten(1).double()
+                slope = slope.where(slope.isfinite().all(1, keepdim=True), 0)
                 length = torch.linalg.vector_norm(slope, dim=1, keepdim=True)
                 parts[loss].append((slope / length.clamp(min=torch.finfo(torch.float64).tiny)).float().cpu())
     return {loss: torch.cat(found) for loss, found in parts.items()}

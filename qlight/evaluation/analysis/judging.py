@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +24,11 @@ from qlight.evaluation.diagnostics.subject import forward
 from qlight.evaluation.metrics import distortion
 from qlight.evaluation.model_checks import check_logits
 from qlight.evaluation.records import Records
+from qlight.evaluation.results import versions
 from qlight.files import whole_file
 
+#: where an analysis keeps its answers, below its own folder
+JUDGED = "judged"
 #: images in a forward pass: always as many, so that a resumed analysis sees the same roundings
 ROWS = 128
 
@@ -34,10 +40,11 @@ class Judge:
         images: the clean images, all that examples may be of; on the CPU.
         folder: where answers are kept, named by the hashes of network and images; made when something is written.
         device: where networks run.
+        known: folders of other judges, see `judged_in`; an answer that is there is kept here too.
     """
 
-    def __init__(self, images: Images, folder: Path, device: torch.device | str = "cpu") -> None:
-        self.images, self.folder, self.device = images, folder, torch.device(device)
+    def __init__(self, images: Images, folder: Path, device: torch.device | str = "cpu", known: Iterable[Path] = ()) -> None:
+        self.images, self.folder, self.device, self.known = images, folder, torch.device(device), tuple(known)
         self._row = {number: row for row, number in enumerate(images.index.tolist())}
         if len(self._row) != len(images.labels):
             raise InputError("Expected `images` with an index of their own each, but some come twice; change the data module.")
@@ -47,7 +54,7 @@ class Judge:
     def clean(self, network: Network) -> np.ndarray:
         """Predicted classes of the clean images: int64, N."""
         path = self._path(network, self._sha256)
-        found = _read(path, ("prediction",))
+        found = self._kept(path, ("prediction",), len(self.images.labels))
         if found is None:
             found = {"prediction": self._predicted(network, self.images.images, self.images.labels)}
             _write(path, found)
@@ -67,8 +74,8 @@ class Judge:
         crafted = examples.load() if crafted is None else crafted
         rows = self._rows(crafted, examples)
         path = self._path(network, examples.sha256)
-        found = _read(path, ("prediction", "l2", "linf"))
-        if found is None or len(found["prediction"]) != len(rows):
+        found = self._kept(path, ("prediction", "l2", "linf"), len(rows))
+        if found is None:
             clean, adversarial = self.images.images[rows], torch.from_numpy(crafted.adversarial)
             if network.attacked.rounded is not None:
                 clean, adversarial = network.attacked.rounded(clean), network.attacked.rounded(adversarial)
@@ -89,6 +96,16 @@ class Judge:
 
     def _path(self, network: Network, sha256: str) -> Path:
         return self.folder / f"{network.identity[:16]}-{sha256[:16]}.safetensors"
+
+    def _kept(self, path: Path, names: tuple[str, ...], count: int) -> dict[str, np.ndarray] | None:
+        """An answer on so many images, of this judge or of another; None where there is none."""
+        for folder in (self.folder, *self.known):
+            found = _read(folder / path.name, names)
+            if found is not None and len(found["prediction"]) == count:
+                if folder != self.folder:
+                    _write(path, found)
+                return found
+        return None
 
     def _predicted(self, network: Network, images: Tensor, labels: Tensor) -> np.ndarray:
         network.module.to(self.device)
@@ -117,13 +134,27 @@ class Judge:
         return zlib.crc32(self.images.images[row].contiguous().numpy().tobytes())
 
 
+def judged_in(folders: Iterable[Path]) -> list[Path]:
+    """Where analyses, whose `out` folders these are, kept answers that would be the same now: with the same versions of everything."""
+    found = [folder for folder in folders if (folder / JUDGED).is_dir()]
+    return [folder / JUDGED for folder in found if any(_versions(path) == versions() for path in folder.glob("*.json"))]
+
+
+def _versions(report: Path) -> Any:
+    try:
+        found = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("versions") if isinstance(found, dict) else None
+
+
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     """What is kept; None where nothing usable is."""
     try:
         found = load_file(path)
     except (OSError, SafetensorError):
         return None
-    return found if set(names) <= set(found) else None
+    return {name: found[name] for name in names} if set(names) <= set(found) else None
 
 
 def _write(path: Path, columns: dict[str, np.ndarray]) -> None:

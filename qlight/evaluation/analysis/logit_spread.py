@@ -16,12 +16,12 @@ from qlight.attacks.counter_random import random_order
 from qlight.errors import InputError
 from qlight.evaluation.analysis import tables
 from qlight.evaluation.analysis.crossing import Progress
-from qlight.evaluation.analysis.inputs import check_images
 from qlight.evaluation.analysis.networks import Network, check_networks
 from qlight.evaluation.analysis.tables import HeatMap
 from qlight.evaluation.diagnostics.differences import quotients
 from qlight.evaluation.diagnostics.sizes import ZOO_H
 from qlight.evaluation.diagnostics.subject import forward, margin
+from qlight.evaluation.inputs import check_images
 from qlight.evaluation.intervals import mean_interval, wilson_interval
 from qlight.evaluation.model_checks import check_logits
 from qlight.evaluation.results import versions

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from qlight.attacks.arguments import plain
+from qlight.console import wide
 from qlight.errors import InputError
+from qlight.evaluation.axes import INK
 from qlight.files import whole_file
-
-_INK = "#24292f"
 
 
 def check_folder(folder: str | Path) -> Path:
@@ -86,7 +86,7 @@ def draw(path: Path, maps: Sequence[HeatMap], row_label: str, column_label: str,
     for axis, one in zip(axes.flat, maps, strict=False):
         _draw_one(axis, one, row_label, column_label)
     if title:
-        figure.suptitle(title, fontsize=11, color=_INK)
+        figure.suptitle(title, fontsize=11, color=INK)
     with whole_file(path) as part:
         figure.savefig(part, format="png")
     return path
@@ -100,16 +100,14 @@ def _draw_one(axis: Any, one: HeatMap, row_label: str, column_label: str) -> Non
     axis.imshow(numbers, cmap=colours, vmin=one.low, vmax=one.high, aspect="auto")
     axis.set_xticks(range(len(one.columns)), one.columns, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     axis.set_yticks(range(len(one.rows)), one.rows, fontsize=8)
-    axis.set_title(one.title, fontsize=9.5, color=_INK, loc="left")
+    axis.set_title(one.title, fontsize=9.5, color=INK, loc="left")
     axis.set_xlabel(column_label, fontsize=8)
     axis.set_ylabel(row_label, fontsize=8)
     axis.spines[:].set_visible(False)
     for y, row in enumerate(one.values):
         for x, value in enumerate(row):
             light = value is not None and (value - one.low) / (one.high - one.low) > 0.55
-            axis.text(
-                x, y, cell(value, one.digits), ha="center", va="center", fontsize=8, color=_INK if light or value is None else "white"
-            )
+            axis.text(x, y, cell(value, one.digits), ha="center", va="center", fontsize=8, color=INK if light or value is None else "white")
 
 
 def cell(value: float | None, digits: int = 2) -> str:
@@ -124,7 +122,6 @@ def cell(value: float | None, digits: int = 2) -> str:
 def print_matrix(one: HeatMap, corner: str, console: Any = None) -> None:
     """Print a matrix with row and column names."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -134,8 +131,6 @@ def print_matrix(one: HeatMap, corner: str, console: Any = None) -> None:
         table.add_column(Text(column), justify="right")
     for name, row in zip(one.rows, one.values, strict=True):
         table.add_row(Text(name), *(cell(value, one.digits) for value in row))
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(file=console.file, width=max(console.width, 120))  # a log has no edge to fold at
+    console = wide(console)
     console.print(Text(one.title, style="bold"))  # a table's own title is folded to its width
     console.print(table)

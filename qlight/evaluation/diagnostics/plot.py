@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qlight.evaluation.axes import GRID, INK, frame, nothing
 from qlight.evaluation.diagnostics.differences import COSINE, EXPLOSION, ZERO_DIFFERENCES
 from qlight.evaluation.diagnostics.sizes import ZOO_H
 from qlight.files import whole_file
@@ -12,7 +13,7 @@ from qlight.files import whole_file
 if TYPE_CHECKING:
     from qlight.evaluation.diagnostics.report import Diagnosis
 
-LINE, BAD, INK, GRID = "#0b5cad", "#cf222e", "#24292f", "#d8dee4"
+LINE, BAD = "#0b5cad", "#cf222e"
 _PLATE = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}  # keeps figures legible on lines
 _BY_ATTACK = {"FGSM": LINE, "BIM": LINE, "PGD": LINE, "CW": LINE, "SPSA": "#bf8700", "Square": "#bf8700", "noise": "#8c959f"}
 
@@ -44,9 +45,6 @@ def draw(diagnosis: Diagnosis, path: Path) -> Path:
     _success(axes[1, 0], diagnosis.eps_curve, "success of BIM against eps", "eps (pixel units, log scale)", diagnosis.eps)
     _success(axes[1, 1], diagnosis.iteration_curve, "success of BIM against iterations", "iterations of eps/10 (log scale)", None)
     _attacks(diagnosis, axes[1, 2])
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8, colors=INK)
     with whole_file(path) as part:
         figure.savefig(part, format="png")
     return path
@@ -61,10 +59,10 @@ def _differences(diagnosis: Diagnosis, axes: Any) -> None:
         ("cosine of differences to the gradient", [step.cosine for step in sweep], COSINE.threshold, False, "mean cosine"),
     )
     for axis, (title, values, threshold, fails_above, unit) in zip(axes, panels, strict=True):
-        _frame(axis, title, "h (pixel units, log scale)", unit)
+        frame(axis, title, "h (pixel units, log scale)", unit)
         points = [(step.h, value) for step, value in zip(sweep, values, strict=True) if value is not None]
         if not points:
-            _nothing(axis, "no gradient to compare with" if sweep else "not measured")
+            nothing(axis, "no gradient to compare with" if sweep else "not measured")
             continue
         axis.set_xscale("log")
         if unit == "%":
@@ -92,9 +90,9 @@ def _differences(diagnosis: Diagnosis, axes: Any) -> None:
 
 
 def _success(axis: Any, curve: Any, title: str, label: str, mark: float | None) -> None:
-    _frame(axis, title, label, "% fooled")
+    frame(axis, title, label, "% fooled")
     if not curve:
-        _nothing(axis, "not applicable")
+        nothing(axis, "not applicable")
         return
     axis.set_xscale("log")
     axis.set_ylim(-4, 108)
@@ -115,9 +113,9 @@ def _success(axis: Any, curve: Any, title: str, label: str, mark: float | None) 
 def _attacks(diagnosis: Diagnosis, axis: Any) -> None:
     """Success of each attack as a bar; blue follows gradients, yellow does not, grey is noise."""
     rows = [(a["name"], a["success"]) for a in diagnosis.attacks if a["name"] in _BY_ATTACK or a["name"].startswith("BIM from ")]
-    _frame(axis, "success of each attack", "% fooled", "")
+    frame(axis, "success of each attack", "% fooled", "")
     if not rows:
-        _nothing(axis, "not applicable")
+        nothing(axis, "not applicable")
         return
     names = [name for name, _ in rows]
     axis.barh(
@@ -129,20 +127,6 @@ def _attacks(diagnosis: Diagnosis, axis: Any) -> None:
     axis.grid(axis="y", visible=False)
     for row, (_, success) in enumerate(rows):
         axis.text(100 * success + 1.5, row, f"{100 * success:.0f} %", va="center", fontsize=8, color=INK)
-
-
-def _frame(axis: Any, title: str, x: str, y: str) -> None:
-    axis.set_title(title, fontsize=9.5, color=INK, loc="left")
-    axis.set_xlabel(x, fontsize=8, color=INK)
-    axis.set_ylabel(y, fontsize=8, color=INK)
-    axis.grid(color=GRID, linewidth=0.6)
-    axis.set_axisbelow(True)
-
-
-def _nothing(axis: Any, text: str) -> None:
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color="#8c959f", transform=axis.transAxes)
 
 
 def _short(value: float, unit: str) -> str:

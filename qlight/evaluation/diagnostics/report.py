@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qlight.attacks.arguments import plain
+from qlight.console import wide
 from qlight.errors import InputError
 from qlight.evaluation.diagnostics.differences import AtStep
 from qlight.evaluation.diagnostics.record import Diagnostic
@@ -118,7 +119,6 @@ class Diagnosis:
             console: a `rich.console.Console`; default: standard output.
         """
         from rich.box import SIMPLE_HEAD
-        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -142,9 +142,7 @@ class Diagnosis:
                 f"{diagnostic.comparison} {diagnostic.threshold:g}",
                 Text(diagnostic.verdict, style="dim" if diagnostic.status == "not applicable" else ""),
             )
-        console = console or Console()
-        if not console.is_terminal:
-            console = Console(file=console.file, width=max(console.width, 120))  # a log has no edge to fold at
+        console = wide(console)
         console.print(table)
         console.print(Text(self.verdict, style="bold"))
 

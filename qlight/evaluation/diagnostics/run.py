@@ -18,6 +18,7 @@ from qlight.evaluation.diagnostics.record import Diagnostic
 from qlight.evaluation.diagnostics.report import Diagnosis
 from qlight.evaluation.diagnostics.sizes import Sizes
 from qlight.evaluation.diagnostics.subject import Subject, evaluation_view, subject_of
+from qlight.evaluation.inputs import check_images
 from qlight.evaluation.results import versions
 from qlight.evaluation.seeds import derived_seed, seeded
 
@@ -201,14 +202,7 @@ def _checked(
     images: Any, labels: Any, index: Any, class_names: Sequence[str] | None, sources: Mapping[str, nn.Module] | None, eps: Any
 ) -> Tensor:
     """The index, after everything that was given has been looked at."""
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim != 4 or not len(images):
-        got = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise InputError(f"Expected `images` to be at least one floating-point image, N x C x H x W, but got {got}; divide pixels by 255.")
-    if not bool(((images >= 0) & (images <= 1)).all()):
-        raise InputError("Expected `images` in [0, 1], but got a value outside or NaN; divide pixels by 255 and do not normalize.")
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.shape != (len(images),) or int(labels.min()) < 0:
-        got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-        raise InputError(f"Expected `labels` to be {len(images)} class indices from 0, but got {got}; pass the labels of the images.")
+    check_images(images, labels)
     if index is None:
         index = torch.arange(len(images), device=images.device)
     if not isinstance(index, Tensor) or index.is_floating_point() or index.shape != labels.shape or len(index.unique()) != len(index):

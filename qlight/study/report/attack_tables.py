@@ -9,8 +9,9 @@ from qlight.study.report.table import INTERVAL, NONE, Column, Table, measured, n
 from qlight.study.results import Attacked
 
 _NOTE = (
-    "acc of right: of the images that were right before the attack; l2 and linf: means over the examples that succeed; queries: that the "
-    "attack asked for, an image; computed: of these, forward passes that were run, as ZOO's filter knows the answers to the others."
+    "acc of right: of the images that were right before the attack; l2 and linf: means over the examples that succeed, images that were "
+    "wrong before included; l2 of turned: over images that the attack turned from right to wrong; queries: that it asked for, an image; "
+    "computed: of these, forward passes that were run, as ZOO's filter knows the answers to the others."
 )
 
 
@@ -71,7 +72,9 @@ def tables_of(of: Material) -> list[Table]:
 def _table(preset: str, target: str, found: list[Attacked]) -> Table:
     columns = (
         *(Column(title, "head") for title in ("attack", "network")),
-        *map(Column, ("n", "clean", "acc", INTERVAL, "acc of right", INTERVAL, "l2", INTERVAL, "linf", "queries", "computed")),
+        *map(
+            Column, ("n", "clean", "acc", INTERVAL, "acc of right", INTERVAL, "l2", INTERVAL, "l2 of turned", "linf", "queries", "computed")
+        ),
     )
     rows = []
     for each in found:
@@ -82,6 +85,7 @@ def _table(preset: str, target: str, found: list[Attacked]) -> Table:
             (
                 *(each.attack, each.network, str(each.images), number(row["clean_accuracy"])),
                 *(*measured(each.accuracy), *measured(of_right), *measured(each.l2)),
+                number(row["mean_l2_flipped"]),
                 *(number(None if each.linf is None else each.linf.value), *counted),
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from qlight.study.claim import Judged
 from qlight.study.estimate import REPRODUCED, Condition
@@ -14,30 +15,29 @@ from qlight.study.report.verdicts import SIGNS, command, limit, met, of_the_pape
 NOT_RUN, PARTLY_RUN = "not run", "partly run"
 
 
-def claims_page(of: Material, configuration: str, tasks: int) -> str:
+def claims_page(of: Material, configuration: str, tasks: int, page: Path) -> str:
     """Markdown; numbers that were not measured are "not run".
 
     Args:
         of: what was measured.
         configuration: path of the study's file, as commands have it.
         tasks: how many the study has.
+        page: path of the page, as commands have it.
     """
     found = verdicts(of)
     done = f"All {tasks} tasks of the study have run." if not of.missing else f"**{tasks - len(of.missing)} of {tasks} tasks have run.**"
     lines = [
         "# The paper's claims, ours against the paper's",
         "",
-        "<!-- written by the first command below; change qlight/study/rules.py or the study, not this page -->",
+        "<!-- written by `study report`, below; change qlight/study/rules.py or the study, not this page -->",
         "",
         "Each claim of the paper's sections 4 to 7 as inequalities between measured numbers (`qlight/study/rules.py`), chosen before any "
-        "full study was run. It is *reproduced* where the 95 % interval of each of its numbers is within the limit, *not reproduced* where "
-        "one interval is wholly outside, else *undecided at this n*. The paper's column is the same of the numbers that it printed. "
+        "full study was run, but for one that says so. It is *reproduced* where the 95 % interval of each of its numbers is within the "
+        "limit, *not reproduced* where one interval is wholly outside, else *undecided at this n*. The last column is the verdict of the "
+        "same rule on the numbers that the paper printed, taken as exact. "
         f"Study `{configuration}`, beside the paper's {of.dataset}. {' '.join([done, *warnings(of)])}",
         "",
-        "```sh",
-        f"python -m qlight study report {configuration} --verdicts docs/claims.md   # writes this page from what has run",
-        f"python -m qlight study run {configuration}                                # runs what has not",
-        "```",
+        *commands(configuration, f"--verdicts {page}"),
         "",
         counted(found),
         "",
@@ -48,6 +48,25 @@ def claims_page(of: Material, configuration: str, tasks: int) -> str:
     for each in found:
         lines += ["", *_claim(each, of.dataset, configuration)]
     return "\n".join(lines) + "\n"
+
+
+def commands(configuration: str, options: str) -> Sequence[str]:
+    """A fence with the commands that write a page of a study, from the results that lie beside its file too, and that run the rest."""
+    results = Path(configuration).with_suffix(".results.xz")
+    taken = (
+        "# takes over what was measured, and makes the networks again",
+        f"python -m qlight study import {configuration} --archive {results}",
+        f"python -m qlight study run {configuration} --only network,graph",
+    )
+    return (
+        "```sh",
+        *(taken if results.exists() else ()),
+        "# writes this page from what has run",
+        f"python -m qlight study report {configuration} {options}",
+        "# runs what has not",
+        f"python -m qlight study run {configuration}",
+        "```",
+    )
 
 
 def counted(found: Sequence[Judged]) -> str:
@@ -68,7 +87,7 @@ def _claim(of: Judged, dataset: str, configuration: str) -> Sequence[str]:
         f"## {of.claim.text} {{: #{of.claim.name} }}",
         "",
         f"Section {of.claim.section}; limit: {of.claim.limit}. "
-        f"Ours: **{_said(of)}**; the paper's numbers: {word_of_the_paper(of, dataset)}.",
+        f"Ours: **{_said(of)}**; the paper's numbers: {word_of_the_paper(of, dataset)}. {of.claim.note}".rstrip(),
         "",
         "```sh",
         command(of, configuration),

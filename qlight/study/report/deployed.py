@@ -112,6 +112,7 @@ def _simulated(of: Material) -> list[Table]:
                 rows.append((task.partition("/")[2], name, *numbers, content["graph_hash"][:12], content["geometry_hash"][:12]))
     note = (
         "The accelerator's RTL, verilated, on clean images and on the examples of the paper's attacks on the graph. Equal integers: images "
-        "of which every accumulator of the last layer is the packed engine's. No board has run."
+        "of which every accumulator of the last layer is the packed engine's. Clean images are other ones than those attacked. No board "
+        "has run."
     )
     return [Table("rtlsim", "The integer graph beside its RTL in simulation", columns, tuple(rows), note)] if rows else []

@@ -73,7 +73,7 @@ def _sizes(counts: Iterable[Count]) -> str:
 
 def _transfer_table(of: Material, attack: str) -> Table:
     figure, names = _TRANSFER_FIGURE[of.dataset], of.results.networks
-    tuned = any(of.counts[key].kappa is not None for key in of.counts if key[0] == attack)
+    tuned = any(of.counts[key].kappa is not None for key in of.counts if key[0] == attack and key[1] != key[2])
     heads = [Column("source", "head"), Column("target", "head"), Column("n"), *([Column("kappa")] if tuned else [])]
     columns = (*heads, Column("acc"), Column(INTERVAL), Column("paper", "paper"))
     rows = []

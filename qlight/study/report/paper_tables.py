@@ -45,7 +45,8 @@ def section(of: Material) -> Section:
     missing = [f"Table {table}" for table in NUMBERS if table not in found]
     text = (
         "A row a network; acc: share of images that stay right under attack, over all images attacked; l2 and linf: mean norms of the "
-        "perturbation over the examples that succeed, pixels in [0, 1]. 95 %: Wilson intervals of shares, normal ones of means, over "
+        "perturbation over the examples that succeed (section 4.3, read literally: images that were wrong before are among them, and CW "
+        "and ZOO leave them where they are), pixels in [0, 1]. 95 %: Wilson intervals of shares, normal ones of means, over "
         f'images. "{NONE}": undefined, or not printed. n: images.'
     )
     parts = [paragraphs(text)]

@@ -12,7 +12,7 @@ from qlight.files import whole_file
 from qlight.study.configuration import Configuration
 from qlight.study.paper import values
 from qlight.study.report import analyses, attack_tables, curves, defence, deployed, heat_maps, paper_tables, provenance
-from qlight.study.report.claims_page import counted
+from qlight.study.report.claims_page import commands, counted
 from qlight.study.report.material import Material
 from qlight.study.report.page import warnings
 from qlight.study.report.pictures import EPS, GRADIENTS, KINDS, TRANSFER, pictures_of
@@ -79,19 +79,14 @@ def study_page(of: Material, configuration: Configuration, place: Place) -> str:
     lines = [
         f"# The paper's experiments, {of.name}",
         "",
-        "<!-- written by the first command below; change the study or qlight/study/report, not this page -->",
+        "<!-- written by `study report`, below; change the study or qlight/study/report, not this page -->",
         "",
         f"Tables 2 to 7 and the transfer of the paper (Bernhard, Moellic and Dutertre 2019), {of.dataset}, as the study `{place.study}` "
         f"measures them: ours, with 95 % intervals and numbers of images n, beside the paper's. {done} What follows from the numbers for "
         f"each of the paper's claims stands on [a page of its own]({place.link(place.claims or _CLAIMS)}); how to run studies, and "
         f"what else their reports show, [in the guide]({place.link(_HOW_TO)}).",
         "",
-        "```sh",
-        "# writes this page from what has run",
-        f"python -m qlight study report {place.study} --page {place.page}{claims}",
-        "# runs what has not",
-        f"python -m qlight study run {place.study}",
-        "```",
+        *commands(place.study, f"--page {place.page}{claims}"),
         "",
         counted(verdicts(of)),
         "",

@@ -44,7 +44,7 @@ def _task(key: Key) -> str:
     if key.attack == "adaptive":
         return ADAPTIVE_TASK
     if key.target in ("ensemble", "others"):
-        return "ensemble" if key.attack == "none" else f"ensemble/{key.attack}"
+        return f"ensemble/{'FGSM' if key.attack == 'none' else key.attack}"  # each measures the clean test set too
     if key.attack == "none":
         return "network"
     return f"attack/torch/paper/{key.attack}" if key.source == key.target else f"transfer/{key.attack}"
@@ -54,10 +54,10 @@ def section(of: Material) -> Section:
     """The claims, each with a details element, and two tables of them."""
     found = verdicts(of)
     text = (
-        "The paper's words have no limits; these are the ones of qlight.study.rules, chosen before any full study was run. A claim is "
-        "reproduced where the 95 % interval of each of its numbers is within its limit, not reproduced where one interval is wholly "
-        "outside, else undecided at this number of images. The paper: the same of its printed numbers. CONFIG is the YAML file of the "
-        "study; what is there is not computed again."
+        "The paper's words have no limits; these are the ones of qlight.study.rules, chosen before any full study was run, but for one "
+        "that says so. A claim is reproduced where the 95 % interval of each of its numbers is within its limit, not reproduced where one "
+        "interval is wholly outside, else undecided at this number of images. The paper: the same of its printed numbers. CONFIG is the "
+        "YAML file of the study; what is there is not computed again."
     )
     body = join([paragraphs(text), element("div", *(_claim(each, of.dataset) for each in found), class_="claims")])
     return Section("claims", "Claims", body, (_summary(found), _conditions(found, of.dataset)))
@@ -67,7 +67,7 @@ def _claim(of: Judged, dataset: str) -> Markup:
     claim = of.claim
     parts = [
         element("h3", badge(word(of)), " ", claim.text),
-        element("p", f"Section {claim.section}. Limit: {claim.limit}.", class_="note"),
+        element("p", f"Section {claim.section}. Limit: {claim.limit}. {claim.note}".rstrip(), class_="note"),
     ]
     if of.missing:
         parts.append(element("p", f"Not measured: {missing(of)}."))

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from qlight.engines.native_rtlsim import find_verilator
-from qlight.errors import InputError
+from qlight.errors import HardwareError
 
 PAGE = Path(__file__).parents[3] / "docs" / "walkthrough.md"
 #: by the variables of its first block: a network that is hardly trained, and few queries
@@ -34,7 +34,7 @@ def engine() -> str:
     """The RTL where it can be simulated here."""
     try:
         find_verilator()
-    except InputError:
+    except HardwareError:
         return "packed"
     return "rtl"
 

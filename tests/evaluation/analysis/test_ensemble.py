@@ -13,7 +13,7 @@ import torch
 from qlight.attacks import AttackSuite
 from qlight.errors import InputError
 from qlight.evaluation import RecordFolder
-from qlight.evaluation.analysis import EnsembleReport, Network, ensemble
+from qlight.evaluation.analysis import EnsembleReport, Network, ensemble, examples, judging, transfer
 from qlight.evaluation.analysis.votes import decide
 from qlight.targets import EnsembleTarget
 from tests.evaluation.analysis.cases import CW, FGSM, Data, networks
@@ -56,6 +56,32 @@ def crafted(out: Path, source: str, attack: str) -> tuple[list[list[int]], list[
     images = torch.from_numpy(records.adversarial)
     votes = torch.stack([ExactNetwork(seed)(images).argmax(1) for seed in range(3)], 1)
     return votes.tolist(), records.label.tolist()
+
+
+def test_what_transfer_crafted_and_judged_is_used(
+    made: tuple[Path, EnsembleReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is crafted or asked then, and report and answers are the same."""
+    matrix = transfer(
+        trainer(), networks(), networks(), AttackSuite.from_value({**FGSM, **CW}), Data(), out=tmp_path / "transfer", kappas=(5.0, 50.0)
+    )
+    assert matrix is not None
+    matrix.save(tmp_path / "transfer")
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("computed")
+
+    monkeypatch.setattr(examples, "evaluate", refuse)
+    monkeypatch.setattr(judging.Judge, "_predicted", refuse)
+    report = run(tmp_path / "new", known=[tmp_path / "transfer"])
+    assert report.agreements == made[1].agreements
+    assert report.defences == tuple(row for row in made[1].defences if row.source != "all members")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["judged"]
+    for path in (tmp_path / "new" / "judged").iterdir():
+        assert path.read_bytes() == (made[0] / "judged" / path.name).read_bytes()
+    monkeypatch.setattr(judging, "versions", lambda: {"torch": "another"})
+    with pytest.raises(AssertionError, match="computed"):
+        run(tmp_path / "other", known=[tmp_path / "transfer"])
 
 
 @pytest.mark.parametrize("m", [1, 2, 3])

@@ -69,6 +69,39 @@ def test_a_sure_network_has_a_direction() -> None:
     assert found["cross-entropy", "a", "b"].cosine == pytest.approx(1)
 
 
+class Broken(Linear):
+    """One value of its gradient is not finite, for images whose first pixel is dark."""
+
+    def __init__(self, weight: Tensor, value: float) -> None:
+        super().__init__(weight)
+        self.value = value
+
+    def forward(self, images: Tensor) -> Tensor:
+        points = images.clone()
+        if points.requires_grad:
+            hurt = torch.zeros_like(images, dtype=torch.bool)
+            hurt[:, 0, 0, 0] = images.detach()[:, 0, 0, 0] < 0.5
+            points.register_hook(lambda slope: slope.where(~hurt, self.value))
+        return super().forward(points)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_gradient_with_a_value_that_is_not_finite_has_no_direction(value: float) -> None:
+    models = {"whole": random_linear(0), "broken": Broken(random_linear(0).weight.detach(), value), "other": random_linear(1)}
+    images = IMAGES.clone()
+    images[:, 0, 0, 0] = torch.linspace(0, 1, 9)
+    found = gradients([Network(name, model) for name, model in models.items()], images, LABELS)
+    bright = images[:, 0, 0, 0] >= 0.5
+    of_bright = gradients([Network(name, models[name]) for name in ("whole", "other")], images[bright], LABELS[bright])
+    for loss in ("cross-entropy", "margin"):
+        for name in ("whole", "other", "broken"):
+            pair = found[loss, "broken", name]
+            assert (pair.images, pair.without_direction) == (5, 4)
+        assert found[loss, "broken", "whole"].cosine == pytest.approx(1)
+        assert found[loss, "broken", "other"].cosine == of_bright[loss, "whole", "other"].cosine
+        assert found[loss, "whole", "other"].images == 9
+
+
 def test_opposite_orthogonal_and_none(tmp_path: Path) -> None:
     weight = torch.zeros(2, 192)
     weight[0, 0] = 1.0
@@ -112,6 +145,7 @@ def test_networks_are_left_as_they_were() -> None:
         ({"labels": LABELS[:3]}, "`labels` to be 9"),
         ({"labels": LABELS.float()}, "`labels` to be 9"),
         ({"labels": LABELS + 9}, "`labels` from 0 to 9"),
+        ({"labels": LABELS - 1}, "`labels` to be class indices from 0, but got -1"),
         ({"losses": ["hinge"]}, "`losses`"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

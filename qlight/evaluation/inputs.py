@@ -1,4 +1,4 @@
-"""The images that an analysis is made on, checked."""
+"""The images that something is measured on, and their labels, checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qlight.errors import InputError
 
 
 def check_images(images: Any, labels: Any) -> None:
-    """Refuse what are no images in [0, 1] with a label each.
+    """Refuse what are no images in [0, 1] with a class index from 0 each.
 
     Raises:
         InputError: another type, shape or range, or no image.
@@ -23,3 +23,5 @@ def check_images(images: Any, labels: Any) -> None:
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.shape != (len(images),):
         got = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise InputError(f"Expected `labels` to be {len(images)} class indices, but got {got}; pass the labels of the images.")
+    if int(labels.min()) < 0:
+        raise InputError(f"Expected `labels` to be class indices from 0, but got {int(labels.min())}; relabel or drop these images.")
