@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from qlight.board.emulated.memory import Memory
 from qlight.board.emulated.parameters import loaded_graph
 from qlight.board.emulated.weight_ports import WeightPorts
+from qlight.engines.native import UnavailableError, library
 from qlight.engines.packed import PackedEngine
 from qlight.errors import InputError
 from qlight.hardware import registers
@@ -68,6 +70,8 @@ class EngineCore:
     """
 
     def __init__(self, pipeline: Pipeline, geometry_hash: str, words: Array, cycles: int = 0, memory: Memory | None = None) -> None:
+        with contextlib.suppress(UnavailableError):
+            library()  # compiled now, if ever: the first query would wait longer for it than it may
         self.pipeline, self._cycles = pipeline, cycles
         self.image_words = pipeline.image_bytes // 4
         self.piece = PIECE_IMAGES * self.image_words
