@@ -158,7 +158,7 @@ def _glance(found: Mapping[str, Any]) -> Table:
     ]
     sizes = ", ".join(f"{network} {content['correct']} of {content['images']}" for network, content in found.items())
     note = f"{_STATUS['fail'][0]}: fails. Images that were right, of those looked at: {sizes}; attacks are judged on these. "
-    note += f'"{NONE}": did not run; "transfer better than direct" needs networks to craft on, which a study does not name.'
+    note += f'"{NONE}": does not apply; "transfer better than direct" needs networks to craft on, which a study does not name.'
     return Table(ALL_DIAGNOSTICS, "All diagnostics", columns, tuple(rows), note)
 
 
