@@ -83,9 +83,10 @@ def run(
             ) from error
     if failed:
         name, error = next(iter(failed.items()))
-        others = f", {len(failed) - 1} more failed" if len(failed) > 1 else ""
-        skipped = f", {len(waiting)} that need them did not run" if waiting else ""
-        raise StudyError(f"Task {name!r} failed: {error}{others}{skipped}; the same command goes on from here.") from error
+        others = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+        skipped = f"; {len(waiting)} that need them did not run" if waiting else ""
+        said = str(error).removesuffix(".")  # a sentence of its own: it goes on here
+        raise StudyError(f"Task {name!r} failed: {said}{others}{skipped}; the same command goes on from here.") from error
 
 
 def run_task(task: Task, digest: str, needs: Mapping[str, str], root: str) -> Spent:

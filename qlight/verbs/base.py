@@ -53,7 +53,10 @@ class VerbTrainer(L.Trainer):
         self._say(f"results in {folder}")
         return folder
 
-    def _finish(self, folder: Path, files: str) -> None:
+    def _finish(self, found: Any, folder: Path, files: str) -> None:
+        """Print what was found, and keep it with the configuration: ``files`` of ``folder``."""
+        found.print()
+        found.save(folder)
         self._save_configuration(folder)
         print(f"wrote {folder}: {files}")
 

@@ -38,9 +38,7 @@ class ComparingTrainer(VerbTrainer):
         folder = self._folder("gradients", out, of, datamodule, images)
         with self._progress() as advance:
             found = gradients(self._placed(of), batch.images, batch.labels, on_progress=advance)
-        found.print()
-        found.save(folder)
-        self._finish(folder, "gradients.csv, gradients.json, gradients.png")
+        self._finish(found, folder, "gradients.csv, gradients.json, gradients.png")
         return found
 
     def spread(
@@ -83,9 +81,7 @@ class ComparingTrainer(VerbTrainer):
                 seed=seed,
                 on_progress=advance,
             )
-        found.print()
-        found.save(folder)
-        self._finish(folder, "logits.csv, differences.csv, spread.json, spread.png")
+        self._finish(found, folder, "logits.csv, differences.csv, spread.json, spread.png")
         return found
 
     def _images(self, datamodule: L.LightningDataModule | None, count: int) -> Images:

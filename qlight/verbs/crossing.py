@@ -69,9 +69,7 @@ class CrossingTrainer(VerbTrainer):
                 on_progress=advance,
             )
         if matrix is not None:
-            matrix.print()
-            matrix.save(folder)
-            self._finish(folder, "transfer.csv, transfer.json, transfer.md, transfer.png, crafted/, judged/")
+            self._finish(matrix, folder, "transfer.csv, transfer.json, transfer.md, transfer.png, crafted/, judged/")
         return matrix
 
     def ensemble(
@@ -127,9 +125,7 @@ class CrossingTrainer(VerbTrainer):
                 on_progress=advance,
             )
         if found is not None:
-            found.print()
-            found.save(folder)
-            self._finish(folder, "agreement.csv, ensemble.csv, ensemble.json, ensemble.png, crafted/, judged/")
+            self._finish(found, folder, "agreement.csv, ensemble.csv, ensemble.json, ensemble.png, crafted/, judged/")
         return found
 
     def shift(
@@ -159,9 +155,7 @@ class CrossingTrainer(VerbTrainer):
         with self._progress() as advance:
             found = shift(self, of, to, suite, datamodule, out=folder, seed=seed, known=self._known(reuse), on_progress=advance)
         if found is not None:
-            found.print()
-            found.save(folder)
-            self._finish(folder, "shift.csv, shift.json, shift.png, crafted/, judged/")
+            self._finish(found, folder, "shift.csv, shift.json, shift.png, crafted/, judged/")
         return found
 
     def _known(self, reuse: str | None) -> list[Path]:

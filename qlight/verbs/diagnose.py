@@ -73,9 +73,7 @@ class DiagnoseTrainer(VerbTrainer):
                 label=model.label,
                 on_progress=advance,
             )
-        diagnosis.print()
-        diagnosis.save(folder)
-        self._finish(folder, "diagnostics.json, diagnostics.csv, diagnostics.png")
+        self._finish(diagnosis, folder, "diagnostics.json, diagnostics.csv, diagnostics.png")
         return diagnosis
 
 

@@ -28,7 +28,7 @@ def write(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -
             file.flush()
             time.sleep(options.get("pause", 0))
     if options.get("fail"):
-        raise ValueError("it was told to")
+        raise ValueError("it was told to.")
     if options.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does where memory runs out
     if options.get("miss"):
