@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 
 from qlight.attacks import AttackSuite
-from qlight.evaluation.analysis import Network
+from qlight.evaluation.analysis import Network, TransferMatrix
 from qlight.evaluation.analysis import ensemble as measure_ensemble
 from qlight.evaluation.analysis import gradients as measure_gradients
 from qlight.evaluation.analysis import shift as measure_shift
 from qlight.evaluation.analysis import spread as measure_spread
 from qlight.evaluation.analysis import transfer as measure_transfer
-from qlight.evaluation.batches import first_images
+from qlight.evaluation.analysis.judging import JUDGED, Judge
+from qlight.evaluation.batches import Images, first_images
 from qlight.evaluation.diagnostics import diagnose as run_diagnostics
 from qlight.noise import quiet
 from qlight.study.steps import NETWORK, data_module, forget_times, load, make_trainer, write_json
 from qlight.study.summary import distortions
 from qlight.targets import EnsembleTarget
 
-REVISION = 3
+REVISION = 4
 DISTORTIONS = "distortions.json"
 
 
@@ -36,27 +35,42 @@ def networks(names: list[str], needs: Mapping[str, Path]) -> list[Network]:
 def transfer(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:
     """Examples of attacks crafted on every network, judged on every one."""
     of, known = networks(options["names"], needs), list(needs.values())[len(options["names"]) :]
-    data, suite = data_module(options["data"], limit=options["images"]), AttackSuite.from_value(options["attacks"])
-    trainer = make_trainer(folder, inference_mode=False)
-    with quiet():
-        found = measure_transfer(trainer, of, of, suite, data, out=folder, seed=options["seed"], kappas=options["kappas"], known=known)
-    assert found is not None
-    found.save(folder)
-    _save_distortions(data, options["images"], folder)
+    suite, trainer = AttackSuite.from_value(options["attacks"]), make_trainer(folder, inference_mode=False)
+    how = {"out": folder, "seed": options["seed"], "kappas": options["kappas"], "known": known}
+    parts, rows = [], []
+    for count, names in _sources(options).items():
+        sources, data = [each for each in of if each.name in names], data_module(options["data"], limit=count)
+        with quiet():
+            part = measure_transfer(trainer, sources, of, suite, data, **how)
+        assert part is not None
+        parts.append(part)
+        rows += _distortions(part, of, first_images(data, count), folder)
+    TransferMatrix.joined(parts).save(folder)
+    write_json(folder / DISTORTIONS, {"rows": rows})
     _forget(folder)
 
 
-def _save_distortions(data: L.LightningDataModule, count: int, folder: Path) -> None:
-    """Mean norms over the examples that fool another network, with their intervals over images: what the tables of transfer lack."""
-    clean = first_images(data, count)
-    labels = clean.labels.numpy()[np.argsort(clean.index.numpy(), kind="stable")]
-    rows = []
-    for cell in json.loads((folder / "transfer.json").read_text(encoding="utf-8"))["cells"]:
-        if cell["reported"] and cell["source"] != cell["target"]:
-            judged = folder / "judged" / f"{cell['target_sha256'][:16]}-{cell['examples_sha256'][:16]}.safetensors"
-            names = {name: cell[name] for name in ("attack", "source", "target")}
-            rows.append(names | distortions(judged, labels, cell["successes"]))
-    write_json(folder / DISTORTIONS, {"rows": rows})
+def _sources(options: Mapping[str, Any]) -> dict[int, list[str]]:
+    """The networks to craft on, by numbers of images: one number for all of them, or numbers by name."""
+    names, images = options["names"], options["images"]
+    if not isinstance(images, Mapping):
+        return {images: names}
+    found: dict[int, list[str]] = {}
+    for name in names:
+        found.setdefault(images[name], []).append(name)
+    return found
+
+
+def _distortions(matrix: TransferMatrix, of: list[Network], clean: Images, folder: Path) -> Iterator[dict[str, Any]]:
+    """Mean norms over the examples that fool a network, with their intervals over images: what the tables of transfer lack."""
+    order = np.argsort(clean.index.numpy(), kind="stable")
+    labels, judge = clean.labels.numpy()[order], Judge(clean, folder / JUDGED)
+    before = {network.name: judge.clean(network)[order] for network in of}  # kept: nothing is computed
+    for cell in matrix.cells:
+        if cell.reported:
+            judged = folder / JUDGED / f"{cell.target_sha256[:16]}-{cell.examples_sha256[:16]}.safetensors"
+            names = {name: getattr(cell, name) for name in ("attack", "source", "target")}
+            yield names | distortions(judged, labels, before[cell.target], cell.successes)
 
 
 def ensemble(options: Mapping[str, Any], needs: Mapping[str, Path], folder: Path) -> None:

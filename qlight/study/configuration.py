@@ -35,7 +35,8 @@ class Configuration:
         presets: by name, such as paper and strong: {label: {class_path, init_args, images}}. Labels that the paper has too, FGSM, BIM, CW,
             SPSA and ZOO, are compared with it where the preset is called paper. ``images``: a number, or numbers by network with "default".
         targets: of `TARGETS`.
-        transfer: {attacks: {label: images}, kappas: [...]}: attacks of the preset paper, crafted on every network, judged on every one.
+        transfer: {attacks: {label: images}, kappas: [...]}: attacks of the preset paper, crafted on every network, judged on every one;
+            ``images`` as in the presets, by the network that is crafted on.
         ensemble: {members: [...], m: 4, attacks: {label: images}, kappas: [...], adaptive: {attacks: {label: {class_path, init_args}},
             images: N}}.
         eps: {attacks: [labels], values: [...], images: N}: attacks of the preset paper with other eps, numbers or fractions such as 8/255,
@@ -99,10 +100,15 @@ class Configuration:
                         f"{' and '.join(_RESERVED)}, but got {name!r}; rename it."
                     )
             for label, attack in attacks.items():
-                if isinstance(attack["images"], Mapping):
-                    choose(f"presets.{preset}.{label}.images", attack["images"], {*names, "default"})
-                for name in self.networks:
-                    images_of(attack, name, f"presets.{preset}.{label}")
+                self._check_images(attack["images"], f"presets.{preset}.{label}.images", names)
+        for label, images in (self.transfer or {}).get("attacks", {}).items():
+            self._check_images(images, f"transfer.attacks.{label}", names)
+
+    def _check_images(self, images: int | Mapping[str, int], where: str, names: set[str]) -> None:
+        if isinstance(images, Mapping):
+            choose(where, images, {*names, "default"})
+        for name in self.networks:
+            images_of(images, name, where)
 
     @staticmethod
     def load(path: str | Path) -> Configuration:
@@ -130,15 +136,13 @@ class Configuration:
         return Configuration(**content)
 
 
-def images_of(attack: Mapping[str, Any], network: str, where: str = "attack") -> int:
-    """How many images an attack is run on.
+def images_of(images: int | Mapping[str, int], network: str, where: str = "images") -> int:
+    """How many images an attack is run on: a number, or one of the numbers by network.
 
     Raises:
         InputError: it does not say, or no positive whole number.
     """
-    images = attack.get("images")
-    if isinstance(images, Mapping):
-        images = images.get(network, images.get("default"))
-    if isinstance(images, bool) or not isinstance(images, int) or images < 1:
-        raise InputError(f"Expected `{where}.images` to be a number of images, or numbers by network with `default`, but got {images!r}.")
-    return images
+    count = images.get(network, images.get("default")) if isinstance(images, Mapping) else images
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InputError(f"Expected `{where}` to be a number of images, or numbers by network with `default`, but got {count!r}.")
+    return count

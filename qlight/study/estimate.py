@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from qlight.errors import InputError
 from qlight.evaluation.intervals import wilson_interval
 
+#: no perturbation of 3 x 32 x 32 pixels in [0, 1] has a larger l2 norm
+LARGEST_NORM = math.sqrt(3 * 32 * 32)
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided at this n"
 
 
@@ -38,6 +40,11 @@ class Estimate:
         """A number without uncertainty."""
         return Estimate(value, value, value)
 
+    @staticmethod
+    def single(norm: float) -> Estimate:
+        """A mean norm over one image, which says nothing of its spread: the mean may be any that a norm can be."""
+        return Estimate(norm, 0.0, max(norm, LARGEST_NORM))
+
     def __sub__(self, other: Estimate) -> Estimate:
         """The difference of independent estimates, with the interval that follows from theirs (Newcombe 1998, method 10, for shares); of
         estimates on the same images it is wider than it need be.
@@ -62,8 +69,8 @@ UNKNOWN = Estimate(0.0, -math.inf, math.inf)
 
 
 def ratio(one: Estimate, other: Estimate) -> Estimate:
-    """Of positive estimates, however they depend on each other."""
-    if not (one.known and other.known):
+    """Of positive estimates, however they depend on each other; unknown where the other may be 0."""
+    if not (one.known and other.known) or other.low <= 0:
         return UNKNOWN
     return Estimate(one.value / other.value, one.low / other.high, one.high / other.low)
 

@@ -118,7 +118,7 @@ def _other_eps(of: Configuration) -> Iterator[Task]:
 def _attack(of: Configuration, target: str, preset: str, label: str, name: str, reuse: bool) -> Task:
     """One attack on one network; ``reuse``: what was crafted on the network is judged on its graph."""
     attack = of.presets[preset][label]
-    images = images_of(attack, name)
+    images = images_of(attack["images"], name)
     options = {"attack": {label: _spec(attack)}, "data": of.data, "images": images, "seed": of.seed}
     needs, cost = (f"network/{name}",), _cost(of, attack, images, name, target)
     if target == PACKED:
@@ -181,25 +181,26 @@ def _comparisons(of: Configuration) -> Iterator[Task]:
     ):
         if chosen is None:
             continue
-        for label, images in chosen["attacks"].items():
-            spec = _checked(paper[label], label)
+        for label, wanted in chosen["attacks"].items():
+            spec, counts = _checked(paper[label], label), {name: images_of(wanted, name) for name in names}
             kappas = list(chosen.get("kappas", ())) if own_kappa(spec) is not None else []
             options = {
                 "names": names,
                 "data": of.data,
                 "attacks": {label: _spec(paper[label])},
-                "images": images,
+                "images": counts if len({*counts.values()}) > 1 else next(iter(counts.values())),
                 "kappas": kappas,
                 "seed": of.seed,
             }
-            same = [name for name in names if images_of(paper[label], name) == images and TORCH in of.targets]
+            same = [name for name in names if images_of(paper[label]["images"], name) == counts[name] and TORCH in of.targets]
             needs = (*(f"network/{name}" for name in names), *(f"attack/{TORCH}/{PAPER}/{label}/{name}" for name in same))
             crafted = [*(name for name in names if name not in same), *(name for name in names for _ in kappas)]
-            judging = images * len(names) * (1 + len(kappas)) * sum(query_cost(name, width=_width(of, name)) for name in names)
-            cost = 10.0 + judging + sum(_cost(of, paper[label], images, name) for name in crafted)
+            judging = sum(counts.values()) * (1 + len(kappas)) * sum(query_cost(name, width=_width(of, name)) for name in names)
+            cost = 10.0 + judging + sum(_cost(of, paper[label], counts[name], name) for name in crafted)
             if section == "ensemble":
                 options["m"] = chosen["m"]
-                if label in of_transfer(of) and of_transfer(of)[label] == images:
+                transferred = (of.transfer or {}).get("attacks", {}).get(label)
+                if transferred is not None and all(images_of(transferred, name) == counts[name] for name in names):
                     needs, cost = (*needs, f"transfer/{label}"), 10.0
             yield Task(f"{section}/{label}", f"{_COMPARING}.{section}", options, needs, "attacks", cost)
     if of.ensemble is not None and "adaptive" in of.ensemble:
@@ -225,11 +226,6 @@ def _adaptive_cost(of: Configuration) -> float:
     assert of.ensemble is not None
     adaptive = of.ensemble["adaptive"]
     return sum(_cost(of, attack, adaptive["images"], name) for attack in adaptive["attacks"].values() for name in of.ensemble["members"])
-
-
-def of_transfer(of: Configuration) -> Mapping[str, int]:
-    """Images by attack that transfer is measured on."""
-    return (of.transfer or {}).get("attacks", {})
 
 
 def _analyses(of: Configuration) -> Iterator[Task]:

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from qlight.evaluation.diagnostics.sizes import ZOO_H
 from qlight.study.claim import Key
 from qlight.study.comparing import DISTORTIONS
 from qlight.study.configuration import EPS
-from qlight.study.estimate import Estimate
+from qlight.study.estimate import Estimate, mean
 from qlight.study.summary import FILE as SUMMARY
-from qlight.study.summary import Mean
+from qlight.study.summary import NORMS, Mean
 
 #: agreement rows of Table 5 by their metric in `qlight.study.paper`
 _OUTCOMES = {
@@ -25,6 +26,8 @@ _OUTCOMES = {
 }
 #: what the ensemble's rows call attacks on all of its members
 ADAPTIVE_TASK = "ensemble/adaptive"
+#: bits of a layer of real values, in the rows of the quantization shift
+_REAL = 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Attacked:
         row: of `qlight.evaluation.ResultRow`, as read from results.json.
         summary: of `qlight.study.summary`, as read from its file.
         accuracy, l2, linf: over all adversarial examples, and over those that succeed; None where none does.
+        turned: the distances over images that the attack turned from right to wrong, by norm.
         folder: with the adversarial examples, unless it was imported.
     """
 
@@ -48,6 +52,7 @@ class Attacked:
     accuracy: Estimate
     l2: Estimate | None
     linf: Estimate | None
+    turned: Mapping[str, Estimate | None]
     folder: Path
 
     @property
@@ -115,8 +120,12 @@ class Results:
     def _direct(self) -> Iterator[tuple[Key, Estimate | None]]:
         for each in self.attacked:
             if (each.target, each.preset) == ("torch", "paper"):
+                names = each.attack, each.network, each.network
                 for metric, estimate in (("acc", each.accuracy), ("l2", each.l2), ("linf", each.linf)):
-                    yield Key(each.attack, each.network, each.network, metric), estimate
+                    yield Key(*names, metric), estimate
+                yield Key(*names, "acc_right"), _estimate(each.row, "adversarial_accuracy_of_correct")
+                for norm, estimate in each.turned.items():
+                    yield Key(*names, f"{norm}_turned"), estimate
 
     def _transfer(self) -> Iterator[tuple[Key, Estimate | None]]:
         for task in self.folders:
@@ -125,11 +134,9 @@ class Results:
                     if cell["reported"]:
                         names = cell["attack"], cell["source"], cell["target"]
                         yield Key(*names, "acc"), _estimate(cell, "adversarial_accuracy")
-                        for metric in ("l2", "linf"):
-                            mean = cell[f"mean_{metric}"]
-                            yield Key(*names, metric), None if mean is None else Estimate.exact(mean)
+                        yield Key(*names, "acc_right"), _estimate(cell, "adversarial_accuracy_of_correct")
                 for row in self.json(task, DISTORTIONS)["rows"]:
-                    for metric in ("l2", "linf"):
+                    for metric in (f"{norm}{end}" for end in ("", "_turned") for norm in NORMS):
                         yield Key(row["attack"], row["source"], row["target"], metric), _mean(row[metric])
 
     @cached_property
@@ -168,8 +175,24 @@ class Results:
             if pair["loss"] == "cross-entropy":
                 for one, other in ((pair["first"], pair["second"]), (pair["second"], pair["first"])):
                     yield Key("CE", one, other, "cosine"), _estimate(pair, "cosine")
-        for row in (self.json("spread", "spread.json") or {"logits": ()})["logits"]:
+        spread = self.json("spread", "spread.json") or {"logits": (), "differences": ()}
+        for row in spread["logits"]:
             yield Key("none", row["network"], row["network"], "logit_variance"), _estimate(row, "variance")
+        for row in spread["differences"]:
+            if row["h"] == ZOO_H:
+                yield Key("none", row["network"], row["network"], "zero_differences"), _estimate(row, "zero")
+                yield Key("none", row["network"], row["network"], "difference_99"), Estimate.exact(row["percentile_99"])
+        yield from self._unchanged()
+
+    def _unchanged(self) -> Iterator[tuple[Key, Estimate]]:
+        """Means over the layers of a network, which see the same images."""
+        layers: dict[Key, list[Estimate]] = {}
+        for row in (self.json("shift", "shift.json") or {"layers": ()})["layers"]:
+            found = _estimate(row, "unchanged")
+            if found is not None and (row["kind"] == "activations" or row["bits"] < _REAL):
+                metric = "unchanged" if row["kind"] == "activations" else "unchanged_sums"
+                layers.setdefault(Key(row["attack"], row["source"], row["network"], metric), []).append(found)
+        return ((key, mean(estimates)) for key, estimates in layers.items())
 
 
 def _estimate(row: Mapping[str, Any], name: str) -> Estimate | None:
@@ -186,7 +209,8 @@ def _attacked(task: str, folder: Path) -> Attacked:
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     accuracy = _estimate(row, "adversarial_accuracy")
     assert accuracy is not None
-    return Attacked(target, preset, attack, network, row, summary, accuracy, _mean(summary["l2"]), _mean(summary["linf"]), folder)
+    turned = {norm: _mean(summary[f"{norm}_turned"]) for norm in NORMS}
+    return Attacked(target, preset, attack, network, row, summary, accuracy, _mean(summary["l2"]), _mean(summary["linf"]), turned, folder)
 
 
 def _mean(ends: Mean) -> Estimate | None:
@@ -194,4 +218,4 @@ def _mean(ends: Mean) -> Estimate | None:
         return None
     value, low, high = ends
     assert value is not None
-    return Estimate.exact(value) if low is None or high is None else Estimate(value, low, high)
+    return Estimate.single(value) if low is None or high is None else Estimate(value, low, high)

@@ -177,7 +177,7 @@ _SECTIONS: dict[str, Check] = {
     ),
     "targets": _listed(_text),
     "presets": _named(_named(_keys({**_ATTACK, "images": _images}, _GIVEN), least=0), least=0),
-    "transfer": _keys({"attacks": _named(_count)}, {"kappas": _listed(_number, least=0)}),
+    "transfer": _keys({"attacks": _named(_images)}, {"kappas": _listed(_number, least=0)}),
     "ensemble": _keys(
         {"members": _listed(_text, least=2), "m": _count, "attacks": _named(_count)},
         {"kappas": _listed(_number, least=0), "adaptive": _keys({"attacks": _named(_keys(_ATTACK, _GIVEN)), "images": _count})},

@@ -34,7 +34,7 @@ from qlight.targets import PackedTarget
 from qlight.zoo.store import write_checkpoint
 
 #: raised when a step computes something else than before; results of earlier revisions are then not used
-REVISION = 4
+REVISION = 5
 NETWORK, ACCURACY, GRAPH = "network.ckpt", "accuracy.json", "graph"
 _LAST = "last.ckpt"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from qlight.evaluation.intervals import mean_interval
 from qlight.evaluation.records import Records
 
 FILE = "summary.json"
+NORMS = ("l2", "linf")
 #: points of a curve that are nearer to each other than this share of the images cannot be told apart in a chart
 _STEP = 1 / 400
 
@@ -24,7 +25,8 @@ def summary(records: Records) -> dict[str, Any]:
     """As JSON can hold it.
 
     Returns:
-        "l2", "linf": means over the examples that succeed (section 4.3: the answer is wrong); "lost": {"l2", "queries"}: [x, images that
+        "l2", "linf": means over the examples that succeed (section 4.3: the answer is wrong); "l2_turned", "linf_turned": over those of
+        them whose image was right before; "lost": {"l2", "queries"}: [x, images that
         are right and not fooled at a price of x] by ascending x, thinned, "queries" None where the attack took gradients or does not count
         image by image; "queries": how many every image took, None where they differ or are not counted.
     """
@@ -32,24 +34,32 @@ def summary(records: Records) -> dict[str, Any]:
     counts = np.unique(records.queries)
     lost = {"l2": _lost(records, records.l2), "queries": _lost(records, records.queries) if counted else None}
     fooled = records.adversarial_prediction != records.label  # attacks that leave wrong images alone do not call those a success
-    means = {name: _mean(getattr(records, name)[fooled]) for name in ("l2", "linf")}
+    means = _means({name: getattr(records, name) for name in NORMS}, fooled, fooled & (records.clean_prediction == records.label))
     return {**means, "lost": lost, "queries": int(counts[0]) if counted and len(counts) == 1 else None}
 
 
-def distortions(judged: Path, labels: np.ndarray, successes: int) -> dict[str, Mean]:
-    """Mean norms over the examples that succeed on another network, from what its judge kept in a file.
+def distortions(judged: Path, labels: np.ndarray, clean: np.ndarray, successes: int) -> dict[str, Mean]:
+    """Mean norms over the examples that succeed on a network, from what its judge kept in a file.
 
     Args:
         judged: of `qlight.evaluation.analysis.judging.Judge`.
         labels: int64, N, of the images in ascending order of their indices.
+        clean: int64, N: what that network says of them.
         successes: how many there must be.
+
+    Returns:
+        as of `summary`: "l2", "linf", "l2_turned", "linf_turned".
     """
     from safetensors.numpy import load_file
 
     found = load_file(judged)
     fooled = found["prediction"] != labels
     assert int(fooled.sum()) == successes, judged
-    return {name: _mean(found[name][fooled]) for name in ("l2", "linf")}
+    return _means(found, fooled, fooled & (clean == labels))
+
+
+def _means(norms: Mapping[str, np.ndarray], fooled: np.ndarray, turned: np.ndarray) -> dict[str, Mean]:
+    return {f"{name}{end}": _mean(norms[name][chosen]) for end, chosen in (("", fooled), ("_turned", turned)) for name in NORMS}
 
 
 def _mean(values: np.ndarray) -> Mean:

@@ -157,6 +157,8 @@ def test_what_changes_a_result_changes_its_hash_and_no_other(tmp_path: Path) -> 
         ({"presets": None}, "`study` to have 'presets'"),
         ({"prests": {}}, "but got 'prests'; did you mean presets"),
         ({"transfer": {"attacks": {"CW": 10}}}, "`transfer.attacks` to hold FGSM, but got 'CW'"),
+        ({"transfer": {"attacks": {"FGSM": {"float": 3}}}}, "`transfer.attacks.FGSM` to be .*numbers by network with `default`"),
+        ({"transfer": {"attacks": {"FGSM": {"default": 3, "flaot": 3}}}}, "`transfer.attacks.FGSM` to hold .* but got 'flaot'"),
         (
             {"ensemble": {"members": ["float", "w1a1"], "m": 2, "attacks": {"FGSM": 5}}},
             "`ensemble.members` to hold float, w2a32, but got 'w1a1'",
@@ -185,7 +187,18 @@ def test_what_is_no_study_is_refused(tmp_path: Path, text: str, message: str) ->
 
 @pytest.mark.parametrize(("images", "expected"), [(5, 5), ({"default": 5}, 5), ({"default": 5, "w1a1": 3}, 3)])
 def test_images_of_a_network(images: Any, expected: int) -> None:
-    assert images_of({"images": images}, "w1a1") == expected
+    assert images_of(images, "w1a1") == expected
+
+
+def test_a_transfer_has_the_images_of_each_source(tmp_path: Path) -> None:
+    presets = yaml.safe_load(yaml.safe_dump(SMALLEST["presets"]))
+    counts = presets["paper"]["FGSM"]["images"] = {"default": 5, "w2a32": 3}
+    task = make_plan(Configuration.load(study(tmp_path, presets=presets, transfer={"attacks": {"FGSM": counts}})))["transfer/FGSM"]
+    assert task.options["images"] == {"float": 5, "w2a32": 3}
+    assert {"attack/torch/paper/FGSM/float", "attack/torch/paper/FGSM/w2a32"} <= {*task.needs}  # nothing is crafted twice
+    task = make_plan(Configuration.load(study(tmp_path, presets=presets, transfer={"attacks": {"FGSM": {"default": 4}}})))["transfer/FGSM"]
+    assert task.options["images"] == 4
+    assert not [need for need in task.needs if need.startswith("attack/")]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,18 @@ def test_rates_and_distances_are_possible() -> None:
         assert 0 <= value <= highest or cell == misprint, cell
 
 
+def test_only_accuracies_under_zoo_exceed_clean_accuracy() -> None:
+    """So they must be over the images that the target had right before; those of other attacks need not be."""
+    counted, exceeds = Counter(), Counter()
+    for cell, value in values().items():
+        if cell.table >= 17 and cell.metric == "acc":
+            clean = values()[Cell(2, cell.dataset, "none", cell.target, cell.target, "acc")]
+            counted[cell.attack] += 1
+            exceeds[cell.attack] += value > clean + 0.02
+    assert counted == dict.fromkeys(ATTACKS, 180)
+    assert exceeds == dict.fromkeys(ATTACKS, 0) | {"ZOO": 100}
+
+
 def test_direct_attacks_are_printed_again_in_the_tables_of_transfer() -> None:
     """As a check of the transcription: 300 numbers stand in two tables; where they differ, they do in the paper."""
     different = Counter()

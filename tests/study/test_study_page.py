@@ -113,6 +113,8 @@ def test_every_table_is_there(of: Material, page: str) -> None:
     for title in ("torch beside packed", "What 8-bit pixels change", "The adaptive attack", "SHA-256 of<br>the network", "All diagnostics"):
         assert title in page
     assert f"\n* {NAMES[-1]}: 1 fails.\n" in section(page, "Diagnostics")
+    assert "100 of 180 accuracies under ZOO" in section(page, "Attacks on the networks as trained")
+    assert "inf" not in re.findall(r"\w+", page)
     assert "All 137 tasks have run." in page
     assert "**Not run" not in page
 
@@ -128,19 +130,22 @@ def test_at_a_glance_and_in_full_are_the_same(of: Material) -> None:
 
 def test_transfer_has_a_table_an_attack_with_n_and_kappa(of: Material, page: str) -> None:
     text = section(page, "Transfer")
-    assert list(transfer_maps(of)) == list(ATTACKS)
+    maps = transfer_maps(of)
+    assert list(maps) == list(ATTACKS)
     for attack in ATTACKS:
-        mine = text.partition(f"### {attack}, n = {IMAGES}\n")[2]
+        metric = "acc_right" if attack == "ZOO" else "acc"  # tests/study/test_report_tables.py says of how many images
+        assert attack == "ZOO" or maps[attack].title == f"{attack}, n = {IMAGES}"
+        mine = text.partition(f"### {maps[attack].title}\n")[2]
         matrix = cells(mine)
         assert matrix[0][1:] == list(NAMES)
         for name, *shown in matrix[1:]:
             source = name.strip("*")
             for target, cell in zip(NAMES, shown, strict=True):
-                assert cell.partition("<br>")[0] == f"{of.measured[Key(attack, source, target, 'acc')].value:.2f}"
+                assert cell.partition("<br>")[0] == f"{of.measured[Key(attack, source, target, metric)].value:.2f}"
         full = cells(mine.partition("</summary>")[2])
         kappa = ["kappa"] if attack == "CW" else []
         assert full[0] == ["source", "target", "n", *kappa, "acc", "paper"]
-        assert {row[2] for row in full[1:]} == {str(IMAGES)}
+        assert {row[2] for row in full[1:]} == {str(of.counts[attack, row[0], row[1]].n(attack)) for row in full[1:]}
         if attack == "CW":
             assert {row[3] for row in full[1:] if row[0] != row[1]} == {"5"}
         assert ("Kappa by source: float 5, w1a1 5" in mine.partition("###")[0]) == (attack == "CW")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import subprocess
 import sys
@@ -35,11 +36,11 @@ STUDY = {
             "SPSA": {
                 "class_path": "qlight.attacks.SPSA",
                 "init_args": {"eps": 0.03, "steps": 3, "learning_rate": 0.01, "delta": 0.01, "evaluations": 8},
-                "images": 4,
+                "images": {"default": 4, "w1a1": 3},
             },
         }
     },
-    "transfer": {"kappas": [0, 5], "attacks": {"FGSM": 30, "CW": 6}},
+    "transfer": {"kappas": [0, 5], "attacks": {"FGSM": 30, "CW": 6, "SPSA": {"default": 4, "w1a1": 3}}},
     "ensemble": {"members": ["float", "w1a1"], "m": 2, "kappas": [0, 5], "attacks": {"FGSM": 30, "CW": 6}},
     "eps": {"attacks": ["FGSM"], "values": [0.01, 0.1], "images": 10},
     "gradients": {"images": 10},
@@ -100,6 +101,38 @@ def test_what_transfer_crafted_is_not_crafted_for_the_ensemble_again(undisturbed
     assert not (folders["ensemble"] / "crafted").exists()
     judged = {name: {path.name: path.read_bytes() for path in (folder / "judged").iterdir()} for name, folder in folders.items()}
     assert judged["ensemble"].items() <= judged["transfer"].items()
+
+
+def test_a_source_is_judged_on_its_own_number_of_images(undisturbed: tuple[Plan, Store]) -> None:
+    plan, store = undisturbed
+    folder = store.result(plan.digest("transfer/SPSA"))
+    cells = json.loads((folder / "transfer.json").read_text())["cells"]
+    assert [(cell["source"], cell["target"], cell["images"]) for cell in cells] == [
+        ("float", "float", 4),
+        ("float", "w1a1", 4),
+        ("w1a1", "float", 3),
+        ("w1a1", "w1a1", 3),
+    ]
+    assert not (folder / "crafted").exists()
+
+
+def test_summaries_have_the_means_of_the_results(undisturbed: tuple[Plan, Store]) -> None:
+    plan, store = undisturbed
+    pairs, turned = [], 0
+    for task in plan:
+        folder = store.result(plan.digest(task.name))
+        if task.name.startswith("attack/"):
+            pairs.append((json.loads((folder / "results.json").read_text())[0], json.loads((folder / "summary.json").read_text())))
+        elif task.name.startswith("transfer/"):
+            cells = [cell for cell in json.loads((folder / "transfer.json").read_text())["cells"] if cell["reported"]]
+            pairs += zip(cells, json.loads((folder / "distortions.json").read_text())["rows"], strict=True)
+    for row, means in pairs:
+        for norm in ("l2", "linf"):
+            for name, mean in ((f"mean_{norm}", means[norm]), (f"mean_{norm}_flipped", means[f"{norm}_turned"])):
+                assert (row[name] is None) == (mean is None)
+                assert mean is None or mean[0] == pytest.approx(row[name], rel=1e-12)
+        turned += row["mean_l2_flipped"] not in (None, row["mean_l2"])
+    assert turned  # else nothing was wrong before, and the two are the same
 
 
 @pytest.mark.parametrize("label", ["FGSM", "CW"])

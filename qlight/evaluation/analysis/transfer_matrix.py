@@ -91,6 +91,20 @@ class TransferMatrix:
     cells: tuple[Transferred, ...]
     settings: dict[str, Any]
 
+    @staticmethod
+    def joined(parts: Sequence[TransferMatrix]) -> TransferMatrix:
+        """One matrix of matrices with the same targets and attacks but other sources, whose test sets may differ in size."""
+        first, *others = parts
+        if not others:
+            return first
+        return TransferMatrix(
+            sources=tuple(source for part in parts for source in part.sources),
+            targets=first.targets,
+            attacks=first.attacks,
+            cells=tuple(cell for part in parts for cell in part.cells),
+            settings=first.settings | {"data": [part.settings["data"] for part in parts]},
+        )
+
     def __getitem__(self, key: tuple[str, str, str]) -> Transferred:
         """The reported cell of (source, target, attack); KeyError where there is none."""
         for found in self.cells:

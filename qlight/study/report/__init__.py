@@ -14,7 +14,7 @@ from qlight.study.report.page import page
 from qlight.study.results import Results
 
 #: raised when the report says something else than before
-REVISION = 6
+REVISION = 7
 PAGE, TABLES = "report.html", "tables"
 
 _SECTIONS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qlight.study.estimate import Estimate
 from qlight.study.report.markup import element, join, paragraphs
-from qlight.study.report.material import Material, Section
+from qlight.study.report.material import Material, Section, by_size
 from qlight.study.report.table import INTERVAL, NONE, Column, Table, measured, number
 from qlight.study.results import Attacked
 
@@ -50,11 +50,7 @@ def _glance(of: Material, target: str) -> Table:
         rows.append((network, number(clean[network].row["clean_accuracy"]), *cells))
     sizes = []
     for preset, attack in attacks:
-        groups: dict[int, list[str]] = {}
-        for each in mine:
-            if (each.preset, each.attack) == (preset, attack):
-                groups.setdefault(each.images, []).append(each.network)
-        n = ", ".join(str(size) if len(groups) == 1 else f"{size} ({', '.join(names)})" for size, names in groups.items())
+        n = by_size({each.network: each.images for each in mine if (each.preset, each.attack) == (preset, attack)})
         sizes.append(f"{preset} {attack} {n}")
     of_clean = sorted({each.images for each in clean.values()})
     note = f"n: clean {', '.join(map(str, of_clean))}; {'; '.join(sizes)}."

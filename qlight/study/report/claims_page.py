@@ -29,12 +29,12 @@ def claims_page(of: Material, configuration: str, tasks: int, page: Path) -> str
     lines = [
         "# The paper's claims, ours against the paper's",
         "",
-        "<!-- written by `study report`, below; change qlight/study/rules.py or the study, not this page -->",
+        "<!-- written by `study report`, below; change the study or the rules in qlight/study, not this page -->",
         "",
-        "Each claim of the paper's sections 4 to 7 as inequalities between measured numbers (`qlight/study/rules.py`), chosen before any "
-        "full study was run, but for one that says so. It is *reproduced* where the 95 % interval of each of its numbers is within the "
-        "limit, *not reproduced* where one interval is wholly outside, else *undecided at this n*. The last column is the verdict of the "
-        "same rule on the numbers that the paper printed, taken as exact. "
+        "Each claim of the paper's sections 4 to 7 as inequalities between measured numbers (`rules.py`, `transfer_rules.py` and "
+        "`ensemble_rules.py` in `qlight/study`), chosen before any full study was run, but for those that say so. It is *reproduced* where "
+        "the 95 % interval of each of its numbers is within the limit, *not reproduced* where one interval is wholly outside, else "
+        "*undecided at this n*. The last column is the verdict of the same rule on the numbers that the paper printed, taken as exact. "
         f"Study `{configuration}`, beside the paper's {of.dataset}. {' '.join([done, *warnings(of)])}",
         "",
         *commands(configuration, f"--verdicts {page}"),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qlight.study.claim import Key
 from qlight.study.paper import printed
 from qlight.study.report.markup import element, join, paragraphs
-from qlight.study.report.material import Count, Material, Section
+from qlight.study.report.material import OF_RIGHT, Count, Material, Section, by_size, sizes
 from qlight.study.report.matrix import Matrix
 from qlight.study.report.table import INTERVAL, NONE, Column, Table, measured, number
 
 #: figures of the paper that show transfer, by data set
 _TRANSFER_FIGURE = {"CIFAR10": 1, "SVHN": 2}
 _COSINE_FIGURE = 4
+_OF_RIGHT_NOTE = "Numbers and n are of the images that the target had right before, as the paper's numbers seem to be"
 
 
 def transfer_section(of: Material) -> Section | None:
@@ -45,30 +46,36 @@ def transfer_maps(of: Material) -> dict[str, Matrix]:
 
 def _transfer(of: Material, attack: str) -> Matrix:
     names = of.results.networks
-    estimates = [[of.measured.get(Key(attack, source, target, "acc")) for target in names] for source in names]
+    estimates = [[of.compared(Key(attack, source, target, "acc")) for target in names] for source in names]
     papers = [[printed(of.dataset, attack, source, target, "acc") for target in names] for source in names]
-    apart = {of.counts[attack, s, t] for s in names for t in names if s != t and (attack, s, t) in of.counts}
-    itself = {of.counts[attack, name, name] for name in names if (attack, name, name) in of.counts}
-    n, on_diagonal = _sizes(apart), _sizes(itself)
-    # a source has one kappa for all targets
-    kappas = {s: of.counts[attack, s, t].kappa for s in names for t in names if s != t and (attack, s, t) in of.counts}
-    chosen = ", ".join(f"{source} {kappa:g}" for source, kappa in kappas.items() if kappa is not None)
-    notes = [f"On the diagonal n = {on_diagonal}."] if on_diagonal != n else []
-    notes += [f"Kappa by source: {chosen}."] if chosen else []
+    pairs = [(source, target) for source in names for target in names if (attack, source, target) in of.counts]
+    apart = {pair: of.counts[attack, *pair] for pair in pairs if pair[0] != pair[1]}
+    itself = {source: of.counts[attack, source, source] for source, target in pairs if source == target}
     return Matrix(
         f"figure-{_TRANSFER_FIGURE[of.dataset]}-{attack}",
-        f"{attack}, n = {n}",
+        f"{attack}, n = {sizes(count.n(attack) for count in apart.values())}",
         names,
         names,
         "from \\ on",
         [[None if estimate is None else estimate.value for estimate in row] for row in estimates],
         [[number(value, 2) for value in row] for row in papers],
-        note=" ".join(notes),
+        note=" ".join(_notes(attack, apart, itself)),
     )
 
 
-def _sizes(counts: Iterable[Count]) -> str:
-    return ", ".join(map(str, sorted({count.images for count in counts})))
+def _notes(attack: str, apart: Mapping[tuple[str, str], Count], itself: Mapping[str, Count]) -> Iterator[str]:
+    """Of a map: what its numbers are of, where that is not the same everywhere."""
+    by_source = {source: count for (source, _), count in apart.items()}  # one number of images and one kappa for all targets
+    images = {source: count.images for source, count in by_source.items()}
+    if attack in OF_RIGHT:
+        yield f"{_OF_RIGHT_NOTE}; attacked were {by_size(images)}."
+    elif len({*images.values()}) > 1:
+        yield f"n by source: {by_size(images)}."
+    if any(count.images != images[source] for source, count in itself.items() if source in images):
+        yield f"On the diagonal n = {sizes(count.n(attack) for count in itself.values())}."
+    chosen = ", ".join(f"{source} {count.kappa:g}" for source, count in by_source.items() if count.kappa is not None)
+    if chosen:
+        yield f"Kappa by source: {chosen}."
 
 
 def _transfer_table(of: Material, attack: str) -> Table:
@@ -79,13 +86,14 @@ def _transfer_table(of: Material, attack: str) -> Table:
     rows = []
     for source in names:
         for target in names:
-            estimate = of.measured.get(Key(attack, source, target, "acc"))
-            if estimate is not None:
+            key = Key(attack, source, target, "acc")
+            if key in of.measured:
                 count = of.counts[attack, source, target]
                 kappa = [NONE if count.kappa is None else f"{count.kappa:g}"] if tuned else []
                 paper = number(printed(of.dataset, attack, source, target, "acc"), 2)
-                rows.append((source, target, str(count.images), *kappa, *measured(estimate), paper))
-    return Table(f"figure-{figure}-{attack}-values", f"Figure {figure}, {attack}: adversarial accuracy", columns, tuple(rows))
+                rows.append((source, target, str(count.n(attack)), *kappa, *measured(of.compared(key)), paper))
+    title, note = f"Figure {figure}, {attack}: adversarial accuracy", f"{_OF_RIGHT_NOTE}." if attack in OF_RIGHT else ""
+    return Table(f"figure-{figure}-{attack}-values", title, columns, tuple(rows), note)
 
 
 def cosine_section(of: Material) -> Section | None:

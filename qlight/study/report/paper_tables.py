@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from qlight.study.claim import Key
-from qlight.study.estimate import Estimate
 from qlight.study.paper import Cell, values
 from qlight.study.report.markup import element, join, paragraphs
-from qlight.study.report.material import Material, Section
+from qlight.study.report.material import OF_RIGHT, WHY_OF_RIGHT, Material, Section
 from qlight.study.report.table import INTERVAL, NONE, Column, Table, measured, number
 
 NUMBERS = (*range(2, 8), *range(17, 35))
@@ -18,8 +17,18 @@ _FIXED = {
     6: "The ensemble on the test set",
     7: "The ensemble on examples that were crafted on its members",
 }
-#: what `qlight.study.paper` reads into rows of which the paper's text has lost cells
-_LOST_CELLS = {20: "The paper's first row of ZOO has lost its empty cells: its four numbers are read as four accuracies."}
+#: what to know about rows of the paper, by table, data set, attack and target; stands below the table where they are shown
+_REMARKS = {
+    (20, "CIFAR10", "ZOO", "w1a32"): "The paper's first row of ZOO has lost its empty cells: its four numbers are read as four accuracies.",
+    (32, "SVHN", "ZOO", "w4a32"): "The paper's linf of ZOO on w4a32 is a misprint: no linf is above the l2, here 0.27.",
+    **{
+        (table, dataset, "CW", source): f"CW on {source} itself: the paper's numbers are not those of its Table {direct} but, as it seems, "
+        f"of the kappa that transfers best; ours have the kappa of Table {direct}."
+        for table, source, direct in ((22, "w1a32", 4), (27, "w3a3", 3), (30, "w3a32", 4))
+        for dataset in ("CIFAR10", "SVHN")
+    },
+}
+_OF_RIGHT_NOTE = "n, acc, l2 and linf are of the images that the target had right before, as the paper's numbers seem to be."
 _OUTCOMES = {
     "correctly": "test set, correctly classified",
     "misclassified": "test set, misclassified",
@@ -46,8 +55,10 @@ def section(of: Material) -> Section:
     text = (
         "A row a network; acc: share of images that stay right under attack, over all images attacked; l2 and linf: mean norms of the "
         "perturbation over the examples that succeed (section 4.3, read literally: images that were wrong before are among them, and CW "
-        "and ZOO leave them where they are), pixels in [0, 1]. 95 %: Wilson intervals of shares, normal ones of means, over "
-        f'images. "{NONE}": undefined, or not printed. n: images.'
+        "leaves them where they are), pixels in [0, 1]. n: images. Rows of ZOO are of the images alone that the target had right before: "
+        "n is their number, acc the share of them that stays right, l2 and linf are means over those that turn wrong. The paper's numbers "
+        f"seem to be so: {WHY_OF_RIGHT}. 95 %: Wilson intervals of shares, normal ones of means, over images. "
+        f'"{NONE}": undefined, not printed, or the interval of one image\'s norm.'
     )
     parts = [paragraphs(text)]
     for table in found.values():
@@ -70,13 +81,14 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
     metrics = list(dict.fromkeys(cell.metric for cell in cells))
     first = metrics[0]
     transferred = table >= 17
+    tuned = transferred or table == 7
     named = "target" if transferred else "source" if table == 7 else "network"
     columns = [
         *([Column("attack", "head")] if table not in (2, 6) else []),
         Column(named if table != 6 else "images of", "head"),
         *([Column(title, group="bits") for title in ("weights", "activations")] if table == 2 else []),
         Column("n"),
-        *([Column("kappa")] if transferred else []),
+        *([Column("kappa")] if tuned else []),
         *(
             Column(title, kind, metric)
             for metric in metrics
@@ -84,6 +96,7 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
         ),
     ]
     rows, left = [], []
+    remarks: dict[str, None] = {}
     apart = False
     for names in dict.fromkeys((cell.attack, cell.source, cell.target) for cell in cells):
         attack, source, target = names
@@ -97,16 +110,20 @@ def _rows(of: Material, table: int, cells: list[Cell]) -> Table | None:
             *([attack] if table not in (2, 6) else []),
             "test set" if table == 6 else shown,
             *(_bits(target) if table == 2 else []),
-            NONE if count is None else str(count.images),
+            NONE if count is None else str(count.n(attack)),
         ]
-        if transferred:
+        if tuned:
             row.append(NONE if count is None or count.kappa is None else f"{count.kappa:g}")
         for metric in metrics:
             row += _three(of, Cell(table, of.dataset, attack, source, target, metric))
         rows.append(tuple(row))
+        if attack in OF_RIGHT:
+            remarks[f"{attack}: {_OF_RIGHT_NOTE}"] = None
+        if (remark := _REMARKS.get((table, of.dataset, attack, target))) is not None:
+            remarks[remark] = None
     if not rows or (transferred and not apart):  # a direct attack alone is no transfer
         return None
-    note = " ".join(filter(None, (_note(left, {cell.attack for cell in cells}), _LOST_CELLS.get(table))))
+    note = " ".join(filter(None, (_note(left, {cell.attack for cell in cells}), *remarks)))
     return Table(f"table-{table:02}", f"Table {table}. {title_of(table, cells)}", tuple(columns), tuple(rows), note)
 
 
@@ -157,8 +174,7 @@ def _sizes(of: Material) -> dict[tuple[str, str], int]:
 
 def _three(of: Material, cell: Cell) -> tuple[str, str, str]:
     """Measured, its interval, and the paper's."""
-    estimate: Estimate | None = of.measured.get(Key(*cell[2:]))
-    return (*measured(estimate), number(values().get(cell), 2))
+    return (*measured(of.compared(Key(*cell[2:]))), number(values().get(cell), 2))
 
 
 def _note(left: list[tuple[str, str]], everything: set[str]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
 
-from qlight.study.estimate import Estimate
+from qlight.study.estimate import LARGEST_NORM, Estimate
 from qlight.study.report.markup import Markup, element, join
 
 #: what stands where there is no value, as in the paper's Appendix C
@@ -149,12 +150,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def interval(estimate: Estimate | None, digits: int = 3) -> str:
-    """Its ends; "-" where there is no estimate, or none of its uncertainty.
+    """Its ends; "-" where there is no estimate, or none of its uncertainty, as of the norm of one image.
 
-    >>> interval(Estimate(0.5, 0.25, 0.75), 2), interval(Estimate.exact(1.0))
-    ('0.25 to 0.75', '-')
+    >>> interval(Estimate(0.5, 0.25, 0.75), 2), interval(Estimate.exact(1.0)), interval(Estimate.single(1.0))
+    ('0.25 to 0.75', '-', '-')
     """
-    if estimate is None or estimate.low == estimate.high:
+    if estimate is None or estimate.low == estimate.high or not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return NONE
+    if (estimate.low, estimate.high) == (0.0, max(estimate.value, LARGEST_NORM)):  # of `Estimate.single`
         return NONE
     return f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
 

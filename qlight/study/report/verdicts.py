@@ -16,6 +16,9 @@ from qlight.study.results import ADAPTIVE_TASK
 NOT_MEASURED = "not measured"
 #: signs besides colours
 SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", UNDECIDED: "?", NOT_MEASURED: "–"}
+#: tasks that measure what the paper prints no number of, by metric
+_ANALYSES = {"cosine": "gradients", "unchanged": "shift", "unchanged_sums": "shift"}
+_ANALYSES |= dict.fromkeys(("logit_variance", "zero_differences", "difference_99"), "spread")
 #: missing numbers that are named
 _NAMED = 3
 
@@ -37,10 +40,8 @@ def command(of: Judged, configuration: str = "CONFIG") -> str:
 
 def _task(key: Key) -> str:
     """With what the name of the task begins that measures a number."""
-    if key.metric == "logit_variance":
-        return "spread"
-    if key.metric == "cosine":
-        return "gradients"
+    if key.metric in _ANALYSES:
+        return _ANALYSES[key.metric]
     if key.attack == "adaptive":
         return ADAPTIVE_TASK
     if key.target in ("ensemble", "others"):
@@ -54,10 +55,10 @@ def section(of: Material) -> Section:
     """The claims, each with a details element, and two tables of them."""
     found = verdicts(of)
     text = (
-        "The paper's words have no limits; these are the ones of qlight.study.rules, chosen before any full study was run, but for one "
-        "that says so. A claim is reproduced where the 95 % interval of each of its numbers is within its limit, not reproduced where one "
-        "interval is wholly outside, else undecided at this number of images. The paper: the same of its printed numbers. CONFIG is the "
-        "YAML file of the study; what is there is not computed again."
+        "The paper's words have no limits; these are the ones of qlight.study.claims, chosen before any full study was run, but for "
+        "those that say so. A claim is reproduced where the 95 % interval of each of its numbers is within its limit, not reproduced where "
+        "one interval is wholly outside, else undecided at this number of images. The paper: the same of its printed numbers. CONFIG is "
+        "the YAML file of the study; what is there is not computed again."
     )
     body = join([paragraphs(text), element("div", *(_claim(each, of.dataset) for each in found), class_="claims")])
     return Section("claims", "Claims", body, (_summary(found), _conditions(found, of.dataset)))
